@@ -1,0 +1,22 @@
+"""System checks: what Django's own cannot know about a registry that goes to production."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, Tags, Warning, register
+
+
+@register(Tags.security, deploy=True)
+def production_is_declared(app_configs: Any, **kwargs: Any) -> list[Warning]:
+    """`check --deploy` without MODELRY_PRODUCTION checks settings nobody will run."""
+    if settings.PRODUCTION:
+        return []
+    return [Warning("MODELRY_PRODUCTION is off.", hint="Set MODELRY_PRODUCTION=true.", id="modelry.W001")]
+
+
+@register(Tags.security, deploy=True)
+def artifacts_survive_a_restart(app_configs: Any, **kwargs: Any) -> list[Error]:
+    """Artifacts in memory are gone with the process that took them."""
+    if "InMemoryStorage" not in settings.STORAGES["artifacts"]["BACKEND"]:
+        return []
+    return [Error("Artifact storage is in memory.", hint="Choose disk or an object store.", id="modelry.E001")]

@@ -1,0 +1,108 @@
+"""What can go wrong in the core. A door translates each class into its own wire format (see the door's errors.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class RegistryError(Exception):
+    """Base of every refusal. `why` is one readable sentence; `next_step` says what to do about it."""
+
+    code = "error"
+
+    def __init__(self, why: str, *, next_step: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.next_step = next_step
+
+
+class Unauthenticated(RegistryError):
+    """Nobody is known behind the call, or the credentials are wrong, expired or revoked."""
+
+    code = "unauthenticated"
+
+
+class NotFound(RegistryError):
+    """The thing does not exist, or the actor may not know that it does."""
+
+    code = "not_found"
+
+
+class Conflict(RegistryError):
+    """The request is fine by itself but collides with what is there now."""
+
+    code = "conflict"
+
+
+class AlreadyExists(Conflict):
+    """A unique name is taken."""
+
+    code = "already_exists"
+
+
+class TooLarge(RegistryError):
+    """A limit of size or number is exceeded; `limit` is in bytes or pieces as `why` says."""
+
+    code = "too_large"
+
+    def __init__(self, why: str, *, limit: int, next_step: str = "") -> None:
+        super().__init__(why, next_step=next_step)
+        self.limit = limit
+
+
+class Damaged(RegistryError):
+    """Stored bytes are missing or do not match their digest."""
+
+    code = "damaged"
+
+
+class Forbidden(RegistryError):
+    """The actor is known and may not do this; `next_step` says who can give the right."""
+
+    code = "forbidden"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One wrong field: its name as the caller sent it, and why it was refused."""
+
+    field: str
+    message: str
+
+
+class Invalid(RegistryError):
+    """Input was refused. `problems` lists every wrong field found, at least one."""
+
+    code = "invalid"
+
+    def __init__(self, field: str, why: str, *, more: list[FieldProblem] | None = None, next_step: str = "") -> None:
+        super().__init__(why if not field else f"{field}: {why}", next_step=next_step)
+        self.problems = [FieldProblem(field, why), *(more or [])]
+
+    @classmethod
+    def many(cls, problems: list[FieldProblem]) -> Invalid:
+        """Build from a non-empty list of problems."""
+        first, *rest = problems
+        error = cls(first.field, first.message, more=rest)
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One thing a policy demands: `key` is stable for programs, `label` for people, `field` where to fill it in."""
+
+    key: str
+    label: str
+    field: str
+    met: bool
+    detail: str = ""
+
+
+class PolicyUnmet(RegistryError):
+    """A stage demands things this version lacks. `missing` are the unmet requirements."""
+
+    code = "policy_unmet"
+
+    def __init__(self, why: str, *, missing: list[Requirement], next_step: str = "") -> None:
+        super().__init__(why, next_step=next_step)
+        self.missing = missing

@@ -1,0 +1,204 @@
+"""All settings, read from the environment here and nowhere else. The table for people is docs/settings.md."""
+
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# --- Where it lives -----------------------------------------------------------------------------------------
+
+HOME = Path(env.str("MODELRY_HOME", default=str(BASE_DIR / "var"))).resolve()
+DEBUG = env.bool("MODELRY_DEBUG", default=False)
+PRODUCTION = env.bool("MODELRY_PRODUCTION", default=False)
+INSECURE_SECRET_KEY = "insecure-development-key-" + "0" * 40
+SECRET_KEY = env.str("MODELRY_SECRET_KEY", default=INSECURE_SECRET_KEY)
+ALLOWED_HOSTS = env.list("MODELRY_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
+CSRF_TRUSTED_ORIGINS = env.list("MODELRY_TRUSTED_ORIGINS", default=[])
+PUBLIC_URL = env.str("MODELRY_PUBLIC_URL", default="")
+PUBLIC_READ = env.bool("MODELRY_PUBLIC_READ", default=False)
+
+# --- Applications -------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "models_app.apps.ModelryAdminConfig",
+    "models_app.apps.ModelsAppConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_htmx",
+    "template_partials",
+]
+
+MIDDLEWARE = [
+    "models_app.http.middleware.RequestId",
+    "django.middleware.security.SecurityMiddleware",
+    "models_app.http.middleware.SecurityHeaders",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "registry_site.urls"
+WSGI_APPLICATION = "registry_site.wsgi.application"
+# APIs never redirect a POST; pages spell their slashes out.
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "models_app.web.context.frame",
+            ],
+            "builtins": ["models_app.templatetags.modelry"],
+        },
+    }
+]
+
+# --- Database -----------------------------------------------------------------------------------------------
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{HOME / 'modelry.sqlite3'}")}
+_db = DATABASES["default"]
+if _db["ENGINE"] == "django.db.backends.sqlite3":
+    # WAL lets readers go on beside one writer; IMMEDIATE makes a writer wait at its start instead of failing later.
+    _db["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 30,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536;"
+        "PRAGMA mmap_size=268435456; PRAGMA temp_store=MEMORY;",
+    }
+    _db["CONN_MAX_AGE"] = None
+else:
+    _db["OPTIONS"] = {
+        "pool": {
+            "min_size": env.int("MODELRY_DB_POOL_MIN", default=1),
+            "max_size": env.int("MODELRY_DB_POOL_MAX", default=16),
+        }
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Artifact storage and static files ----------------------------------------------------------------------
+
+ARTIFACTS_ROOT = Path(env.str("MODELRY_ARTIFACTS_ROOT", default=str(HOME / "artifacts"))).resolve()
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "artifacts": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": str(ARTIFACTS_ROOT)},
+    },
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+# Off trades safety against power loss (never against a killed process) for upload speed.
+FSYNC = env.bool("MODELRY_FSYNC", default=True)
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("MODELRY_STATIC_ROOT", default=str(HOME / "static")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = DEBUG
+
+# --- People and sessions ------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "models_app.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "web:search"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_NAME = "modelry_session"
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# --- Transport ----------------------------------------------------------------------------------------------
+
+SECURE_SSL_REDIRECT = env.bool("MODELRY_SSL_REDIRECT", default=PRODUCTION)
+SECURE_HSTS_SECONDS = env.int("MODELRY_HSTS_SECONDS", default=31_536_000 if PRODUCTION else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
+SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+X_FRAME_OPTIONS = "DENY"
+if env.bool("MODELRY_BEHIND_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    USE_X_FORWARDED_HOST = True
+
+# --- Limits -------------------------------------------------------------------------------------------------
+
+MAX_FILE_BYTES = env.int("MODELRY_MAX_FILE_BYTES", default=1 << 40)
+MAX_FILES_PER_VERSION = env.int("MODELRY_MAX_FILES_PER_VERSION", default=10_000)
+MAX_JSON_BYTES = env.int("MODELRY_MAX_JSON_BYTES", default=2 << 20)
+# Ordinary Django bodies (forms, JSON); artifact bytes are streamed by http/bodies.py and never counted here.
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
+DATA_UPLOAD_MAX_NUMBER_FILES = None
+
+# --- REST ---------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "models_app.api.base.TokenAuthentication",
+        "models_app.api.base.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["models_app.api.base.ActorRequired"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["models_app.api.base.LimitedJSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "models_app.api.errors.handle",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Modelry REST API",
+    "DESCRIPTION": "Register, find, promote and roll back models. Errors are problem details (RFC 9457).",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"StageEnum": "models_app.models.lifecycle.Stage"},
+}
+
+# --- Language, time, logs -----------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+SILENCED_SYSTEM_CHECKS: list[str] = []
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("MODELRY_LOG_LEVEL", default="WARNING")},
+}
+
+if PRODUCTION and (DEBUG or SECRET_KEY == INSECURE_SECRET_KEY or len(SECRET_KEY) < 50):
+    raise ImproperlyConfigured(
+        "MODELRY_PRODUCTION is on: set MODELRY_SECRET_KEY to 50 or more random characters of your own "
+        "and leave MODELRY_DEBUG off."
+    )
