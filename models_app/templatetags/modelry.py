@@ -1,0 +1,176 @@
+"""What pages say over and over: icons, stages, numbers, sizes, times and people. Built in, so nothing is loaded."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+NOTHING = "–"
+
+# A state's word, its colour class and its icon: the word says it, the others only help.
+STATES = {
+    "dev": ("Dev", "dev", "flask"),
+    "staging": ("Staging", "staging", "circle-dashed"),
+    "production": ("Production", "production", "circle-check"),
+    "archived": ("Archived", "archived", "archive"),
+    "failed": ("Failed", "failed", "circle-x"),
+    "pending": ("Pending", "staging", "clock"),
+    "running": ("Running", "staging", "refresh"),
+    "finished": ("Finished", "production", "check"),
+}
+
+SPANS = (
+    ("year", 31_557_600),
+    ("month", 2_629_800),
+    ("day", 86_400),
+    ("hour", 3_600),
+    ("minute", 60),
+)
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """An icon of the sprite: decoration, unless a label gives it a meaning of its own."""
+    address = f"{static('icons.svg')}#{name}"
+    if label:
+        return format_html(
+            '<svg class="icon" role="img" aria-label="{}"><use href="{}"></use></svg>',
+            label,
+            address,
+        )
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}"></use></svg>', address
+    )
+
+
+@register.simple_tag
+def stage(value: str) -> SafeString:
+    """A stage or state as word, colour and icon."""
+    key = str(value or "").lower()
+    word, colour, picture = STATES.get(
+        key, (key.capitalize() or NOTHING, "dev", "circle")
+    )
+    return format_html(
+        '<span class="stage stage-{}">{}{}</span>', colour, icon(picture), word
+    )
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """A number as people write it: `digits` significant ones, thousands apart, no trailing zeros."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size < -4 or size >= 15:
+        mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
+    text = f"{value:,.{max(digits - 1 - size, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@register.filter
+def metric_value(value: float | int | None) -> str:
+    """A metric's value with as many digits as mean something."""
+    return NOTHING if value is None else significant(float(value))
+
+
+@register.simple_tag
+def delta(
+    value: float | None, reference: float | None, higher_is_better: bool | None = True
+) -> SafeString:
+    """The change against a reference, with its sign, an arrow, and whether that is good."""
+    if (
+        value is None
+        or reference is None
+        or not math.isfinite(value)
+        or not math.isfinite(reference)
+    ):
+        return SafeString("")
+    change = value - reference
+    if math.isclose(value, reference, rel_tol=1e-9, abs_tol=1e-12):
+        return format_html('<span class="delta">unchanged</span>')
+    picture, sign = ("arrow-up", "+") if change > 0 else ("arrow-down", "−")
+    number = sign + significant(abs(change), 3)
+    if higher_is_better is None:
+        return format_html('<span class="delta">{}{}</span>', icon(picture), number)
+    word = "better" if (change > 0) == higher_is_better else "worse"
+    return format_html(
+        '<span class="delta delta-{}">{}{} {}</span>', word, icon(picture), number, word
+    )
+
+
+@register.filter(name="bytes")
+def bytes_(value: int | None) -> str:
+    """A size in units of 1024."""
+    if value is None:
+        return NOTHING
+    size = float(value)
+    if size < 1024:
+        return f"{int(size)} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        size /= 1024
+        # 1023.95 would round to a four-digit number, so it belongs to the next unit.
+        if size < 1023.95 or unit == "TiB":
+            break
+    return f"{size:.0f} {unit}" if size >= 100 else f"{size:.1f} {unit}"
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """How far away a moment is, in words and one unit."""
+    seconds = (now - moment).total_seconds()
+    for unit, length in SPANS:
+        count = int(abs(seconds) // length)
+        if count:
+            words = f"{count} {unit}{'' if count == 1 else 's'}"
+            return f"{words} ago" if seconds > 0 else f"in {words}"
+    return "just now"
+
+
+@register.filter
+def ago(value: datetime | date | None, nothing: str = NOTHING) -> str | SafeString:
+    """A moment told relatively, exact UTC time in the element and on hover; `nothing` when there is none."""
+    if value is None or value == "":
+        return nothing
+    moment = (
+        value if isinstance(value, datetime) else datetime.combine(value, time(), UTC)
+    )
+    if timezone.is_naive(moment):
+        moment = moment.replace(tzinfo=UTC)
+    moment = moment.astimezone(UTC)
+    return format_html(
+        '<relative-time><time datetime="{}" title="{}">{}</time></relative-time>',
+        f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        relative(moment, timezone.now()),
+    )
+
+
+@register.filter
+def short_digest(value: str | None) -> str:
+    """The first twelve characters of a digest, its algorithm left out."""
+    return (value or "").rpartition(":")[2][:12] or NOTHING
+
+
+@register.filter
+def person(user: Any) -> str:
+    """What to call someone: full name, else user name, else nobody known."""
+    if user is None or user == "":
+        return "unknown"
+    if isinstance(user, str):
+        return user
+    full = user.get_full_name() if hasattr(user, "get_full_name") else ""
+    return full or getattr(user, "username", "") or str(user)
+
+    return value is not None and reference is not None and value > reference
