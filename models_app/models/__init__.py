@@ -19,7 +19,16 @@ from .events import IdempotencyRecord, OutboxEvent
 from .lifecycle import Alias, Stage, StageTransition, TransitionKind
 from .lineage import LineageEdge, Relation
 from .people import ApiToken, Membership, Role, Scope, Team, User
-from .runs import Dataset, Experiment, Run, RunInput, RunMetric, RunParam, RunStatus, RunTag
+from .runs import (
+    Dataset,
+    Experiment,
+    Run,
+    RunInput,
+    RunMetric,
+    RunParam,
+    RunStatus,
+    RunTag,
+)
 from .search import SearchDocument, SearchMetric
 
 __all__ = [
