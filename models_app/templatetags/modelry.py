@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -81,7 +82,7 @@ def significant(value: float, digits: int = 4) -> str:
 
 
 @register.filter
-def metric_value(value: float | int | None) -> str:
+def metric_value(value: float | None) -> str:
     """A metric's value with as many digits as mean something."""
     return NOTHING if value is None else significant(float(value))
 
@@ -173,4 +174,18 @@ def person(user: Any) -> str:
     full = user.get_full_name() if hasattr(user, "get_full_name") else ""
     return full or getattr(user, "username", "") or str(user)
 
-    return value is not None and reference is not None and value > reference
+
+@register.filter
+def sparkline(values: Iterable[float | None]) -> str:
+    """Points of a line through `values` in a box of 120 × 24; empty when two finite ones do not exist."""
+    kept = [
+        (i, v) for i, v in enumerate(values or []) if v is not None and math.isfinite(v)
+    ]
+    if len(kept) < 2:
+        return ""
+    low, high = min(v for _, v in kept), max(v for _, v in kept)
+    first, width, height = kept[0][0], kept[-1][0] - kept[0][0], high - low
+    return " ".join(
+        f"{(i - first) / width * 118 + 1:.1f},{22 - (v - low) / height * 20 if height else 12:.1f}"
+        for i, v in kept
+    )
