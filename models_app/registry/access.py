@@ -1,0 +1,245 @@
+"""Who may do what. Fetching a thing and the right to it are one call, so that nobody forgets to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from models_app.models import (
+    Membership,
+    ModelRedirect,
+    ModelVersion,
+    RegisteredModel,
+    Role,
+    Scope,
+    Stage,
+    Team,
+    User,
+)
+
+from .errors import Forbidden, NotFound, Unauthenticated
+
+if TYPE_CHECKING:
+    from models_app.models.catalog import ModelVersionQuerySet, RegisteredModelQuerySet
+    from models_app.models.people import ApiToken
+
+
+class Right(StrEnum):
+    """What can be done in a team. The table of roles below says who may."""
+
+    READ = "read"
+    REGISTER = "register"
+    EDIT_VERSION = "edit versions"
+    EDIT_MODEL = "edit models"
+    DELETE = "delete"
+    MOVE = "move versions between stages"
+    RETIRE = "take versions out of production"
+    PROMOTE = "promote to production"
+    ROLLBACK = "roll back"
+    MANAGE_TEAM = "manage the team"
+
+
+_CONTRIBUTOR = frozenset({Right.READ, Right.REGISTER, Right.EDIT_VERSION, Right.MOVE})
+RIGHTS: dict[str, frozenset[Right]] = {
+    Role.VIEWER: frozenset({Right.READ}),
+    Role.CONTRIBUTOR: _CONTRIBUTOR,
+    Role.OWNER: _CONTRIBUTOR | {Right.EDIT_MODEL, Right.DELETE, Right.RETIRE, Right.ROLLBACK},
+    Role.APPROVER: frozenset({Right.READ, Right.MOVE, Right.RETIRE, Right.PROMOTE, Right.ROLLBACK}),
+    Role.ADMIN: frozenset(Right),
+}
+_SCOPES: dict[Right, frozenset[str]] = {
+    Right.READ: frozenset({Scope.READ, Scope.WRITE, Scope.PROMOTE}),
+    Right.REGISTER: frozenset({Scope.WRITE}),
+    Right.EDIT_VERSION: frozenset({Scope.WRITE}),
+    Right.EDIT_MODEL: frozenset({Scope.WRITE}),
+    Right.DELETE: frozenset({Scope.WRITE}),
+    Right.MANAGE_TEAM: frozenset({Scope.WRITE}),
+    Right.MOVE: frozenset({Scope.WRITE, Scope.PROMOTE}),
+    Right.RETIRE: frozenset({Scope.PROMOTE}),
+    Right.PROMOTE: frozenset({Scope.PROMOTE}),
+    Right.ROLLBACK: frozenset({Scope.PROMOTE}),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Actor:
+    """Who acts, and through what. `scopes` None means no token narrows what the person may do."""
+
+    user: User | None
+    scopes: frozenset[str] | None = None
+    token_prefix: str = ""
+    door: str = ""
+    address: str = ""
+    request_id: str = ""
+    is_system: bool = False
+
+    @classmethod
+    def of(
+        cls, user: User | None, *, door: str, address: str = "", request_id: str = "", token: ApiToken | None = None
+    ) -> Actor:
+        """The actor behind a request; an anonymous or inactive user is nobody."""
+        known = user if user is not None and user.is_authenticated and user.is_active else None
+        return cls(
+            user=known,
+            scopes=frozenset(token.scopes) if token else None,
+            token_prefix=token.prefix if token else "",
+            door=door,
+            address=address,
+            request_id=request_id,
+        )
+
+    @classmethod
+    def system(cls, *, door: str = "task") -> Actor:
+        """The registry itself: may do everything, recorded as “system”."""
+        return cls(user=None, door=door, is_system=True)
+
+    @property
+    def is_known(self) -> bool:
+        return self.user is not None or self.is_system
+
+    @property
+    def is_site_admin(self) -> bool:
+        return self.is_system or (self.user is not None and self.user.is_superuser)
+
+    @property
+    def name(self) -> str:
+        if self.is_system:
+            return "system"
+        return self.user.username if self.user else "anonymous"
+
+    @cached_property
+    def roles(self) -> dict[int, str]:
+        """Team id → role of the person there."""
+        if self.user is None:
+            return {}
+        return dict(Membership.objects.filter(user=self.user).values_list("team_id", "role"))
+
+    @property
+    def readable_teams(self) -> Iterable[int] | None:
+        """Teams whose private models may be read; None means all."""
+        return None if self.is_site_admin else self.roles.keys()
+
+
+def may(actor: Actor, right: Right, team: Team | int | None) -> bool:
+    """Whether role and token allow this in the team (site admins: everywhere). Says nothing of reading internal models."""
+    if actor.is_system:
+        return True
+    if not actor.is_known or (actor.scopes is not None and not actor.scopes & _SCOPES[right]):
+        return False
+    if actor.is_site_admin:
+        return True
+    if team is None:
+        return False
+    role = actor.roles.get(team if isinstance(team, int) else team.pk)
+    return role is not None and right in RIGHTS[role]
+
+
+def require(actor: Actor, right: Right, team: Team | None) -> None:
+    """Raises Unauthenticated or Forbidden unless `may`; the refusal says which role is missing and who can give it."""
+    if may(actor, right, team):
+        return
+    require_login(actor)
+    if actor.scopes is not None and not actor.scopes & _SCOPES[right]:
+        need = " or ".join(sorted(_SCOPES[right]))
+        raise Forbidden(
+            f"This token may not {right}: it has the scopes {', '.join(sorted(actor.scopes)) or 'none'}.",
+            next_step=f"Make a token with the scope {need} under Account → Tokens.",
+        )
+    if team is None:
+        raise Forbidden(f"Only a site admin may {right} here.", next_step="Ask a site admin.")
+    roles = [Role(role).label.lower() for role, rights in RIGHTS.items() if right in rights]
+    raise Forbidden(
+        f"You may not {right} in team {team.slug}: that takes the role {', '.join(roles[:-1])} or {roles[-1]}."
+        if len(roles) > 1
+        else f"You may not {right} in team {team.slug}: that takes the role {roles[0]}.",
+        next_step=f"Ask an admin of team {team.slug} for the role: {_admins_of(team)}.",
+    )
+
+
+def _admins_of(team: Team) -> str:
+    names = Membership.objects.filter(team=team, role=Role.ADMIN).values_list("user__username", flat=True)[:5]
+    return ", ".join(names) or "a site admin"
+
+
+def require_login(actor: Actor) -> None:
+    """Raises Unauthenticated when nobody is known."""
+    if not actor.is_known:
+        raise Unauthenticated("Log in, or send a token.", next_step="Make a token under Account → Tokens.")
+
+
+def require_reading(actor: Actor) -> None:
+    """Raises Unauthenticated unless somebody is known or everyone may read; Forbidden when the token may not read."""
+    if not actor.is_known and not settings.PUBLIC_READ:
+        require_login(actor)
+    require_scope(actor, Right.READ)
+
+
+def require_scope(actor: Actor, right: Right) -> None:
+    """Raises Forbidden when the call's token does not carry a scope for this right."""
+    if actor.scopes is not None and not actor.scopes & _SCOPES[right]:
+        need = " or ".join(sorted(_SCOPES[right]))
+        raise Forbidden(f"This token may not {right}.", next_step=f"Make a token with the scope {need}.")
+
+
+def models_for(actor: Actor) -> RegisteredModelQuerySet:
+    """The models the actor may read."""
+    require_reading(actor)
+    return RegisteredModel.objects.readable_in(actor.readable_teams)
+
+
+def versions_for(actor: Actor) -> ModelVersionQuerySet:
+    """The versions the actor may read, with model and team."""
+    require_reading(actor)
+    return ModelVersion.objects.readable_in(actor.readable_teams).select_related("model__team")
+
+
+def get_model(name: str, *, by: Actor, right: Right = Right.READ) -> RegisteredModel:
+    """The model of that name or former name. Raises NotFound when absent or unreadable, Forbidden without the right."""
+    readable = models_for(by).select_related("team", "owner", "newest", "newest_staging", "newest_production")
+    model = readable.filter(name=name).first()
+    if model is None:
+        former = ModelRedirect.objects.filter(name=name).values_list("model_id", flat=True).first()
+        model = readable.filter(pk=former).first() if former else None
+    if model is None:
+        raise NotFound(f"There is no model “{name}” that you may see.", next_step="Search for it, or ask its team.")
+    if right is not Right.READ:
+        require(by, right, model.team)
+    return model
+
+
+def get_version(name: str, revision: str | int, *, by: Actor, right: Right = Right.READ) -> ModelVersion:
+    """A version by number, stage (newest in it), alias or `latest`. Raises NotFound, Forbidden without the right."""
+    model = get_model(name, by=by, right=right)
+    version = find_revision(model, str(revision))
+    if version is None:
+        raise NotFound(
+            f"{model.name} has no version “{revision}”.",
+            next_step="A revision is a number, a stage, an alias or “latest”.",
+        )
+    return version
+
+
+def find_revision(model: RegisteredModel, revision: str) -> ModelVersion | None:
+    """The version a revision names within a model, or None."""
+    versions = ModelVersion.objects.filter(model=model).select_related(
+        "model__team", "model__owner", "owner", "created_by", "last_promoted_by", "manifest", "rollback_target", "run"
+    )
+    if revision.isascii() and revision.isdigit():
+        number = int(revision)
+        return versions.filter(number=number).first() if 0 < number < 2**31 else None
+    if revision == "latest":
+        return versions.newest_first().first()
+    if revision in Stage.values:
+        return versions.in_stage(revision).newest_first().first()
+    return versions.filter(aliases__name=revision, aliases__model=model).first()
+
+
+def parse_revision(text: str) -> tuple[str, str | None]:
+    """`team/name@12` → ("team/name", "12"); without `@` the revision is None."""
+    name, at, revision = text.partition("@")
+    return (name, revision) if at else (name, None)

@@ -1,0 +1,43 @@
+"""The record of every state change, written in the transaction that makes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from models_app.models import AuditEvent, RegisteredModel
+
+from .access import Actor
+
+
+def record(
+    verb: str,
+    *,
+    by: Actor,
+    subject: str,
+    model: RegisteredModel | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+) -> AuditEvent:
+    """Write one row. `verb` is `noun.verb`; `before` and `after` hold only what changed, JSON-ready."""
+    return AuditEvent.objects.create(
+        verb=verb,
+        actor=by.user,
+        actor_name=by.name,
+        token_prefix=by.token_prefix,
+        door=by.door,
+        address=by.address,
+        request_id=by.request_id,
+        subject=subject[:300],
+        model_ref=model.pk if model else None,
+        before=before or {},
+        after=after or {},
+        reason=reason,
+    )
+
+
+def of_model(model: RegisteredModel) -> QuerySet[AuditEvent]:
+    """What happened to a model and its versions, newest first."""
+    return AuditEvent.objects.filter(model_ref=model.pk).order_by("-id")
