@@ -101,7 +101,7 @@ def delta(
         return SafeString("")
     change = value - reference
     if math.isclose(value, reference, rel_tol=1e-9, abs_tol=1e-12):
-        return format_html('<span class="delta">unchanged</span>')
+        return format_html('<span class="delta">{}</span>', "unchanged")
     picture, sign = ("arrow-up", "+") if change > 0 else ("arrow-down", "−")
     number = sign + significant(abs(change), 3)
     if higher_is_better is None:
