@@ -1,0 +1,97 @@
+// <metric-plot aria-label="…"><script type="application/json">{x_label, series: [{name, x: [], y: []}]}</script></metric-plot>
+// Curves over steps, with a button that shows the same numbers as a table.
+(() => {
+  const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+  const MOST_ROWS = 200;
+  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const number = (value) => (value == null ? "–" : Number(value.toPrecision(4)).toString());
+
+  customElements.define("metric-plot", class extends HTMLElement {
+    connectedCallback() {
+      const source = this.querySelector("script[type='application/json']");
+      if (!source || this.canvas) return;
+      const { x_label = "Step", series } = JSON.parse(source.textContent);
+      this.xLabel = x_label;
+      this.names = series.map((one) => one.name);
+      this.data = series.length > 1 ? uPlot.join(series.map((one) => [one.x, one.y])) : [series[0]?.x ?? [], series[0]?.y ?? []];
+      if (!this.data[0].length) return;
+      this.canvas = document.createElement("div");
+      this.canvas.className = "plot";
+      this.canvas.setAttribute("role", "img");
+      this.canvas.setAttribute("aria-label", `${this.getAttribute("aria-label") || "Curve"}, shown as a picture`);
+      this.append(this.canvas, this.toggle());
+      this.draw();
+      new ResizeObserver(() => this.plot.setSize({ width: this.canvas.clientWidth, height: 240 })).observe(this.canvas);
+      new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+    }
+
+    draw() {
+      this.plot?.destroy();
+      const colours = ["--plot-1", "--plot-2", "--plot-3", "--plot-4"].map(token);
+      const axis = { stroke: token("--muted"), grid: { stroke: token("--line"), width: 1 }, ticks: { stroke: token("--line"), width: 1 } };
+      this.plot = new uPlot({
+        width: this.canvas.clientWidth || 600,
+        height: 240,
+        scales: { x: { time: false } },
+        axes: [{ ...axis, label: this.xLabel, labelSize: 20 }, { ...axis, size: 64 }],
+        cursor: { y: false },
+        series: [
+          { label: this.xLabel },
+          ...this.names.map((name, i) => ({
+            label: name,
+            stroke: colours[i % 4],
+            dash: DASHES[Math.floor(i % 4)],
+            width: 2,
+            spanGaps: true,
+            points: { show: this.data[0].length < 40 },
+            value: (_, value) => number(value),
+          })),
+        ],
+      }, this.data, this.canvas);
+    }
+
+    toggle() {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "btn btn-quiet btn-sm";
+      const show = (asTable) => {
+        button.textContent = asTable ? "Show as picture" : "Show as table";
+        this.canvas.hidden = asTable;
+        if (asTable && !this.table) button.before((this.table = this.asTable()));
+        if (this.table) this.table.hidden = !asTable;
+      };
+      show(false);
+      button.addEventListener("click", () => show(!this.canvas.hidden));
+      return button;
+    }
+
+    asTable() {
+      const [xs, ...columns] = this.data;
+      const every = Math.ceil(xs.length / MOST_ROWS);
+      const table = document.createElement("table");
+      table.className = "table";
+      const caption = every > 1 ? `${this.getAttribute("aria-label") || ""} (every ${every}th of ${xs.length} points)` : this.getAttribute("aria-label") || "";
+      table.createCaption().textContent = caption;
+      const row = (section, cells, tag) => {
+        const line = section.insertRow();
+        cells.forEach((text, i) => {
+          const cell = document.createElement(i === 0 || tag === "th" ? "th" : "td");
+          if (cell.tagName === "TH") cell.scope = tag === "th" ? "col" : "row";
+          if (i > 0) cell.className = "num";
+          cell.textContent = text;
+          line.append(cell);
+        });
+      };
+      row(table.createTHead(), [this.xLabel, ...this.names], "th");
+      const body = table.createTBody();
+      xs.forEach((x, i) => { if (i % every === 0 || i === xs.length - 1) row(body, [number(x), ...columns.map((y) => number(y[i]))], "td"); });
+      const wrap = document.createElement("div");
+      wrap.className = "table-wrap tall";
+      wrap.tabIndex = 0;
+      wrap.setAttribute("role", "region");
+      wrap.setAttribute("aria-label", `${this.getAttribute("aria-label") || "Curve"} as table`);
+      wrap.append(table);
+      return wrap;
+    }
+  });
+})();
