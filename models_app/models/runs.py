@@ -6,12 +6,15 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from .catalog import Visibility
+
 
 class Experiment(models.Model):
-    """A named group of runs of one team."""
+    """A named group of runs. Without a team everyone who may log somewhere may log here."""
 
     name = models.CharField(max_length=500, unique=True)
-    team = models.ForeignKey("Team", null=True, on_delete=models.PROTECT, related_name="experiments")
+    team = models.ForeignKey("Team", null=True, blank=True, on_delete=models.PROTECT, related_name="experiments")
+    visibility = models.CharField(max_length=16, choices=Visibility.choices, default=Visibility.INTERNAL)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

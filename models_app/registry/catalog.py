@@ -1,0 +1,551 @@
+"""Registered models and their versions: register, change, rename, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from models_app.models import (
+    EvaluationReport,
+    ModelRedirect,
+    ModelTag,
+    ModelVersion,
+    RegisteredModel,
+    Risk,
+    RiskFlag,
+    Stage,
+    Team,
+    VersionMetric,
+    VersionTag,
+    Visibility,
+)
+
+from . import audit, events, lineage, metadata
+from .access import Actor, Right, get_model, models_for, require, require_login
+from .artifacts import manifests
+from .artifacts.blobs import StoredFile
+from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound
+from .lifecycle import lock, point_alias, refresh_newest
+from .metadata import MetricInput, ReportInput
+from .names import check_model_name, split_name
+from .search import index
+
+MODEL_FIELDS = (
+    "team",
+    "owner",
+    "visibility",
+    "purpose",
+    "card",
+    "task",
+    "library",
+    "license",
+    "risk_level",
+    "headline_metric",
+    "tags",
+)
+MAX_CARD = 500_000
+
+
+def _clean_model_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Checked fields of a model; raises Invalid listing every problem."""
+    clean: dict[str, Any] = {}
+    problems: list[FieldProblem] = []
+    for name, value in fields.items():
+        try:
+            clean[name] = _clean_model_field(name, value)
+        except Invalid as error:
+            problems.extend(error.problems)
+    if problems:
+        raise Invalid.many(problems)
+    return clean
+
+
+def _clean_model_field(name: str, value: Any) -> Any:
+    if name == "team":
+        return _find_team(value)
+    if name == "owner":
+        return metadata.find_person("owner", value)
+    if name == "tags":
+        return metadata.clean_tags(value)
+    if name == "license":
+        return metadata.clean_license("license", value)
+    if name == "visibility":
+        if value not in Visibility.values:
+            raise Invalid(name, f"One of {', '.join(Visibility.values)}.")
+        return value
+    if name == "risk_level":
+        if (value or "") not in Risk.values:
+            raise Invalid(name, "One of low, medium, high, or empty.")
+        return value or ""
+    if name == "card":
+        return metadata.clean_text(name, value, limit=MAX_CARD, lines=True)
+    if name in MODEL_FIELDS:
+        limit = RegisteredModel._meta.get_field(name).max_length or 500
+        return metadata.clean_text(name, value, limit=limit)
+    raise Invalid(str(name)[:100], "There is no such field.")
+
+
+def _find_team(value: Any) -> Team | None:
+    if value in (None, "") or isinstance(value, Team):
+        return value or None
+    team = Team.objects.filter(slug=str(value)[:64]).first()
+    if team is None:
+        raise Invalid("team", f"There is no team “{str(value)[:64]}”.")
+    return team
+
+
+def _owning_team(name: str, team: Team | None, by: Actor) -> Team:
+    """The team of a new name: its namespace's, the one given, the person's default, or the only one she registers in."""
+    require_login(by)
+    namespace, _ = split_name(name)
+    if namespace:
+        owner = Team.objects.filter(slug=namespace).first()
+        if owner is None:
+            raise Invalid("name", f"“{namespace}/…” belongs to a team of that name, and there is none.")
+        if team is not None and team != owner:
+            raise Invalid("team", f"“{name}” belongs to team {namespace}.")
+        return owner
+    if team is not None:
+        return team
+    if by.user and by.user.default_team_id in by.roles:
+        return Team.objects.get(pk=by.user.default_team_id)
+    teams = list(Team.objects.filter(pk__in=by.roles.keys())[:2])
+    if len(teams) != 1:
+        raise Invalid("team", "Say which team owns it: write team/name, or choose a default team in your profile.")
+    return teams[0]
+
+
+@transaction.atomic
+def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fields: Any) -> RegisteredModel:
+    """Make a model without versions. `fields` are those of MODEL_FIELDS.
+
+    Raises Invalid for a bad name or field, AlreadyExists when the name is or was taken, Forbidden without the role.
+    """
+    check_model_name(name)
+    clean = _clean_model_fields({**fields, "team": team})
+    owning = _owning_team(name, clean.pop("team"), by)
+    require(by, Right.REGISTER, owning)
+    tags = clean.pop("tags", {})
+    if ModelRedirect.objects.filter(name=name).exists():
+        raise AlreadyExists(
+            f"“{name}” is the former name of another model.", next_step="Choose another name, or use that model."
+        )
+    now = timezone.now()
+    model = RegisteredModel(name=name, team=owning, created_by=by.user, created_at=now, updated_at=now, **clean)
+    try:
+        with transaction.atomic():
+            model.save(force_insert=True)
+    except IntegrityError as error:
+        raise AlreadyExists(
+            f"There is already a model “{name}”.", next_step="Register a new version of it, or choose another name."
+        ) from error
+    ModelTag.objects.bulk_create([ModelTag(model=model, key=key, value=value) for key, value in tags.items()])
+    index.refresh([model.pk])
+    after = {"name": name, "team": owning.slug, **_plain(clean), **({"tags": tags} if tags else {})}
+    audit.record("model.registered", by=by, subject=name, model=model, after=after)
+    events.emit("model.registered", model=model, payload={"name": name})
+    return model
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as an audit record keeps them: long texts as their length, people by username, nothing empty."""
+    result: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in ("card", "signature") and value:
+            result[name] = f"{len(str(value))} characters"
+        elif isinstance(value, int | float | str | bool | dict | list):
+            result[name] = value
+        else:
+            result[name] = str(value) if value is not None else None
+    return {name: value for name, value in result.items() if value not in ("", None)}
+
+
+@transaction.atomic
+def update_model(model: RegisteredModel, *, by: Actor, **fields: Any) -> RegisteredModel:
+    """Change fields of MODEL_FIELDS. Changing the team takes the right in both. Raises Invalid, Forbidden."""
+    require(by, Right.EDIT_MODEL, model.team)
+    model = lock(model)
+    clean = _clean_model_fields(fields)
+    tags = clean.pop("tags", None)
+    if "team" in clean:
+        _check_new_team(model, clean["team"], by)
+    changed = {name: value for name, value in clean.items() if getattr(model, name) != value}
+    if tags is not None:
+        _replace_tags(model, tags, by)
+    if changed:
+        before = _plain({name: getattr(model, name) for name in changed})
+        for name, value in changed.items():
+            setattr(model, name, value)
+        audit.record("model.updated", by=by, subject=model.name, model=model, before=before, after=_plain(changed))
+        events.emit("model.updated", model=model, payload={"name": model.name, "fields": sorted(changed)})
+    if changed or tags is not None:
+        _touch(model, *changed)
+    return model
+
+
+def _check_new_team(model: RegisteredModel, team: Team | None, by: Actor) -> None:
+    if team is None:
+        raise Invalid("team", "A model belongs to a team.")
+    if team != model.team:
+        require(by, Right.EDIT_MODEL, team)
+        if split_name(model.name)[0]:
+            raise Conflict(f"“{model.name}” belongs to team {model.team.slug} by its name.", next_step="Rename it.")
+
+
+def _touch(model: RegisteredModel, *fields: str) -> None:
+    model.updated_at = timezone.now()
+    model.save(update_fields=[*fields, "updated_at"])
+    index.refresh([model.pk])
+
+
+def _replace_tags(model: RegisteredModel, tags: dict[str, str], by: Actor) -> None:
+    before = dict(ModelTag.objects.filter(model=model).values_list("key", "value"))
+    if before == tags:
+        return
+    ModelTag.objects.filter(model=model).delete()
+    ModelTag.objects.bulk_create([ModelTag(model=model, key=key, value=value) for key, value in tags.items()])
+    audit.record("model.tags_set", by=by, subject=model.name, model=model, before=before, after=tags)
+    events.emit("model.tags_set", model=model, payload={"name": model.name, "tags": tags})
+
+
+def set_model_tags(model: RegisteredModel, *, tags: Mapping[str, str] | list[str], by: Actor) -> None:
+    """Replace all tags of a model."""
+    update_model(model, by=by, tags=tags)
+
+
+@transaction.atomic
+def set_model_tag(model: RegisteredModel, *, key: str, value: str = "", by: Actor) -> None:
+    """Set one tag, new or changed."""
+    tags = dict(ModelTag.objects.filter(model=lock(model)).values_list("key", "value"))
+    update_model(model, by=by, tags={**tags, **metadata.clean_tags({key: value})})
+
+
+@transaction.atomic
+def delete_model_tag(model: RegisteredModel, *, key: str, by: Actor) -> None:
+    """Take one tag away; a missing one is no error."""
+    tags = dict(ModelTag.objects.filter(model=lock(model)).values_list("key", "value"))
+    tags.pop(key, None)
+    update_model(model, by=by, tags=tags)
+
+
+@transaction.atomic
+def rename_model(model: RegisteredModel, *, to: str, by: Actor) -> RegisteredModel:
+    """Give a model another name; the old one leads here from now on. Raises Invalid, AlreadyExists, Forbidden."""
+    require(by, Right.EDIT_MODEL, model.team)
+    model = lock(model)
+    check_model_name(to)
+    former = model.name
+    if to == former:
+        return model
+    namespace, _ = split_name(to)
+    if namespace and namespace != model.team.slug:
+        target = _owning_team(to, None, by)
+        require(by, Right.EDIT_MODEL, target)
+        model.team = target
+    if ModelRedirect.objects.filter(name=to).exclude(model=model).exists():
+        raise AlreadyExists(f"“{to}” is the former name of another model.")
+    model.name = to
+    try:
+        with transaction.atomic():
+            _touch(model, "name", "team")
+    except IntegrityError as error:
+        raise AlreadyExists(f"There is already a model “{to}”.") from error
+    ModelRedirect.objects.filter(name=to).delete()
+    ModelRedirect.objects.create(name=former, model=model)
+    audit.record("model.renamed", by=by, subject=to, model=model, before={"name": former}, after={"name": to})
+    events.emit("model.renamed", model=model, payload={"name": to, "former": former})
+    return model
+
+
+@transaction.atomic
+def delete_model(model: RegisteredModel, *, by: Actor, reason: str = "") -> None:
+    """Delete a model with all its versions. Raises Conflict while one is in staging or production, or a base of another's."""
+    require(by, Right.DELETE, model.team)
+    model = lock(model)
+    live = ModelVersion.objects.filter(model=model, stage__in=[Stage.PRODUCTION, Stage.STAGING]).order_by("number")
+    if numbers := list(live.values_list("number", flat=True)[:5]):
+        raise Conflict(
+            f"{model.name} has versions in staging or production: {', '.join(f'v{n}' for n in numbers)}.",
+            next_step="Archive them first.",
+        )
+    lineage.refuse_if_base(ModelVersion.objects.filter(model=model), outside=model)
+    name, count = model.name, model.version_count
+    audit.record("model.deleted", by=by, subject=name, model=model, before={"versions": count}, reason=reason)
+    events.emit("model.deleted", model=model, payload={"name": name})
+    model.delete()
+
+
+def register(
+    name: str,
+    *,
+    create_model: bool,
+    model_fields: Mapping[str, Any] | None = None,
+    files: Iterable[StoredFile],
+    metadata: Mapping[str, Any],
+    by: Actor,
+) -> ModelVersion:
+    """Register a version in one call, its model too if asked and absent: both or neither. What a CI job calls.
+
+    Raises NotFound when the model is absent and was not asked for, else as register_model and register_version.
+    """
+    stored = list(files)
+    with transaction.atomic():
+        model = models_for(by).filter(name=name).first()
+        if model is None and create_model:
+            try:
+                with transaction.atomic():
+                    model = register_model(name, by=by, **dict(model_fields or {}))
+            except AlreadyExists:
+                # Somebody was faster; what matters is that it is there and we may see it.
+                model = models_for(by).filter(name=name).first()
+                if model is None:
+                    raise Forbidden(f"“{name}” is taken by a model that you may not see.") from None
+        if model is None:
+            model = get_model(name, by=by)
+        return register_version(model, files=stored, metadata=metadata, by=by)
+
+
+@transaction.atomic
+def register_version(
+    model: RegisteredModel,
+    *,
+    files: Iterable[StoredFile],
+    metadata: Mapping[str, Any],
+    by: Actor,
+) -> ModelVersion:
+    """Seal stored files into the next version of a model.
+
+    Either everything is there afterwards or nothing: number, manifest, metadata, lineage, aliases, audit and outbox.
+    Numbers are consecutive, also under parallel calls: they are given out under the lock on the model's row.
+    Raises Invalid listing every wrong field, TooLarge, Forbidden, NotFound for an unknown run.
+    """
+    require(by, Right.REGISTER, model.team)
+    clean = _clean_registration(metadata)
+    manifest = manifests.seal(list(files))
+    run = lineage.find_run(clean.pop("run", ""), by=by)
+    relation = lineage.check_relation(clean.pop("base_relation", ""))
+    columns, collections = _split(clean)
+    lineage.inherit_from_run(columns, run)
+    model = lock(model)
+    if model.license:
+        columns["license"] = columns.get("license") or model.license
+    columns["owner"] = columns.get("owner") or model.owner
+    now = timezone.now()
+    model.last_number += 1
+    version = ModelVersion.objects.create(
+        model=model,
+        number=model.last_number,
+        manifest=manifest,
+        run=run,
+        created_by=by.user,
+        created_at=now,
+        updated_at=now,
+        stage_changed_at=now,
+        **columns,
+    )
+    _add_collections(version, collections, by)
+    lineage.connect(version, relation=relation, by=by)
+    model.version_count += 1
+    model.updated_at = now
+    model.save(update_fields=["last_number", "version_count", "updated_at"])
+    refresh_newest(model)
+    index.refresh([model.pk])
+    after = {**_plain(columns), "digest": manifest.digest, "files": manifest.file_count, "bytes": manifest.total_size}
+    audit.record("version.registered", by=by, subject=str(version), model=model, after=after)
+    events.emit(
+        "version.registered",
+        model=model,
+        payload={"name": model.name, "version": version.number, "digest": manifest.digest},
+    )
+    return version
+
+
+def _clean_registration(data: Mapping[str, Any]) -> dict[str, Any]:
+    return metadata.clean_version_metadata(data, at_registration=True)
+
+
+def _split(clean: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    columns = {name: value for name, value in clean.items() if name not in metadata.COLLECTIONS}
+    collections = {name: value for name, value in clean.items() if name in metadata.COLLECTIONS}
+    return columns, collections
+
+
+def _add_collections(version: ModelVersion, collections: dict[str, Any], by: Actor) -> None:
+    _insert_metrics(version, collections.get("metrics", []), by)
+    _insert_reports(version, collections.get("reports", []))
+    RiskFlag.objects.bulk_create([RiskFlag(version=version, name=name) for name in collections.get("risk_flags", [])])
+    tags = collections.get("tags", {})
+    VersionTag.objects.bulk_create([VersionTag(version=version, key=key, value=value) for key, value in tags.items()])
+    for alias in dict.fromkeys(collections.get("aliases", [])):
+        point_alias(version, alias, by)
+
+
+def _insert_metrics(version: ModelVersion, metrics: list[MetricInput], by: Actor) -> None:
+    VersionMetric.objects.bulk_create(
+        [
+            VersionMetric(
+                version=version,
+                name=metric.name,
+                value=metric.value,
+                dataset=metric.dataset,
+                split=metric.split,
+                higher_is_better=metric.higher_is_better,
+                created_by=by.user,
+            )
+            for metric in metrics
+        ]
+    )
+
+
+def _insert_reports(version: ModelVersion, reports: list[ReportInput]) -> None:
+    EvaluationReport.objects.bulk_create(
+        [EvaluationReport(version=version, title=report.title, url=report.url) for report in reports]
+    )
+
+
+def _lock_version(version: ModelVersion) -> ModelVersion:
+    """Lock the model, then read the version as it is now: the same order everywhere, so that verbs cannot deadlock."""
+    model = lock(version.model)
+    current = ModelVersion.objects.filter(pk=version.pk).first()
+    if current is None:
+        raise NotFound(f"{version} was deleted.")
+    current.model = model
+    return current
+
+
+@transaction.atomic
+def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, Any]) -> ModelVersion:
+    """Fill in or change what may change. Metrics are added; reports, risk flags and tags are replaced as given.
+
+    What came with training (lineage, framework, signature) may be filled in once and then stays. Raises Invalid, Conflict,
+    Forbidden.
+    """
+    require(by, Right.EDIT_VERSION, version.model.team)
+    clean = _clean_update(metadata)
+    version = _lock_version(version)
+    columns, collections = _split(clean)
+    if collections.pop("aliases", None) is not None:
+        raise Invalid("aliases", "Aliases are set one by one.")
+    changed = {name: value for name, value in columns.items() if getattr(version, name) != value}
+    _refuse_rewriting(version, changed)
+    before = _plain({name: getattr(version, name) for name in changed})
+    for name, value in changed.items():
+        setattr(version, name, value)
+    after = _plain(changed)
+    after.update(_update_collections(version, collections, by))
+    if not changed and not after:
+        return version
+    version.updated_at = version.model.updated_at = timezone.now()
+    version.save(update_fields=[*changed, "updated_at"])
+    version.model.save(update_fields=["updated_at"])
+    if changed.keys() & lineage.COLUMNS:
+        lineage.connect(version, relation=lineage.check_relation(""), by=by)
+    index.refresh([version.model_id])
+    audit.record("version.updated", by=by, subject=str(version), model=version.model, before=before, after=after)
+    events.emit(
+        "version.updated",
+        model=version.model,
+        payload={"name": version.model.name, "version": version.number, "fields": sorted(after)},
+    )
+    return version
+
+
+def _clean_update(data: Mapping[str, Any]) -> dict[str, Any]:
+    return metadata.clean_version_metadata(data)
+
+
+def _refuse_rewriting(version: ModelVersion, changed: Mapping[str, Any]) -> None:
+    fixed = [
+        FieldProblem(name, "Recorded with the version and cannot change; register a new version instead.")
+        for name in changed
+        if metadata.VERSION_FIELDS[name].write_once and getattr(version, name)
+    ]
+    if fixed:
+        raise Invalid.many(fixed)
+
+
+def _update_collections(version: ModelVersion, collections: dict[str, Any], by: Actor) -> dict[str, Any]:
+    """Write the collections that differ; returns what changed, for the audit."""
+    after: dict[str, Any] = {}
+    if added := _new_metrics(version, collections.get("metrics", [])):
+        _insert_metrics(version, added, by)
+        after["metrics"] = {metric.name: metric.value for metric in added}
+    if "reports" in collections:
+        wanted = {report.url: report.title for report in collections["reports"]}
+        if dict(version.reports.values_list("url", "title")) != wanted:
+            version.reports.all().delete()
+            _insert_reports(version, collections["reports"])
+            after["reports"] = sorted(wanted)
+    if "risk_flags" in collections:
+        flags = collections["risk_flags"]
+        if list(version.risk_flags.values_list("name", flat=True)) != flags:
+            version.risk_flags.all().delete()
+            RiskFlag.objects.bulk_create([RiskFlag(version=version, name=name) for name in flags])
+            after["risk_flags"] = flags
+    if "tags" in collections:
+        tags = collections["tags"]
+        if dict(version.tags.values_list("key", "value")) != tags:
+            version.tags.all().delete()
+            VersionTag.objects.bulk_create(
+                [VersionTag(version=version, key=key, value=value) for key, value in tags.items()]
+            )
+            after["tags"] = tags
+    return after
+
+
+def _new_metrics(version: ModelVersion, metrics: list[MetricInput]) -> list[MetricInput]:
+    """Those not there yet. A measured number is evidence: raises Conflict for another value of one that is there."""
+    if not metrics:
+        return []
+    known = {(row.name, row.dataset, row.split): row.value for row in version.metrics.all()}
+    for metric in metrics:
+        value = known.get((metric.name, metric.dataset, metric.split))
+        if value is not None and value != metric.value:
+            raise Conflict(
+                f"The metric “{metric.name}” of {version} is already recorded as {value:g}.",
+                next_step="Give the new measurement its own dataset or split, or register a new version.",
+            )
+    return [metric for metric in metrics if (metric.name, metric.dataset, metric.split) not in known]
+
+
+def add_metrics(version: ModelVersion, *, metrics: Any, by: Actor) -> ModelVersion:
+    """Add measurements. Repeating one is no error; another value for one that is there raises Conflict."""
+    return update_version(version, by=by, metadata={"metrics": metrics})
+
+
+def set_version_tags(version: ModelVersion, *, tags: Mapping[str, str] | list[str], by: Actor) -> ModelVersion:
+    """Replace all tags of a version."""
+    return update_version(version, by=by, metadata={"tags": tags})
+
+
+@transaction.atomic
+def delete_version(version: ModelVersion, *, by: Actor, reason: str = "") -> None:
+    """Delete a version; its number is never given out again.
+
+    Raises Conflict while it is in staging or production, has an alias, is a rollback target or another version's base.
+    """
+    require(by, Right.DELETE, version.model.team)
+    version = _lock_version(version)
+    model = version.model
+    if version.stage in (Stage.PRODUCTION, Stage.STAGING):
+        raise Conflict(f"{version} is in {version.stage}.", next_step="Archive it first.")
+    if alias := version.aliases.first():
+        raise Conflict(f"{version} has the alias “{alias}”.", next_step="Move or delete the alias first.")
+    holder = ModelVersion.objects.filter(rollback_target=version, stage=Stage.PRODUCTION).first()
+    if holder is not None:
+        raise Conflict(
+            f"{version} is what {holder} would be rolled back to.", next_step="Promote another version first."
+        )
+    lineage.refuse_if_base(ModelVersion.objects.filter(pk=version.pk))
+    before = {"stage": version.stage, "digest": version.manifest.digest if version.manifest else ""}
+    audit.record("version.deleted", by=by, subject=str(version), model=model, before=before, reason=reason)
+    events.emit("version.deleted", model=model, payload={"name": model.name, "version": version.number})
+    version.delete()
+    model.version_count -= 1
+    model.updated_at = timezone.now()
+    model.save(update_fields=["version_count", "updated_at"])
+    refresh_newest(model)
+    index.refresh([model.pk])

@@ -1,0 +1,83 @@
+"""Answers remembered for requests that may be sent again.
+
+Follows the IETF draft “The Idempotency-Key HTTP Header Field”: the first request with a key does the work, a repetition
+gets the stored answer, the same key for another request is refused. The record is written in the transaction of the
+work itself, so that there is never one without the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from models_app.models import IdempotencyRecord
+
+from .access import Actor
+from .errors import Conflict, Invalid
+
+KEEP = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back: an HTTP-like status and a JSON-ready body."""
+
+    status: int
+    body: Any
+    replayed: bool = False
+
+
+def fingerprint(*parts: str | bytes) -> str:
+    """A digest of what makes two requests the same."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def remember(key: str | None, *, by: Actor, fingerprint: str, work: Callable[[], Answer]) -> Answer:
+    """Do the work once per key and person, and give the same answer ever after (for 24 hours).
+
+    Raises Invalid for a malformed key or one used for another request, Conflict while the first is still under way, and
+    whatever `work` raises, in which case nothing is remembered.
+    """
+    if key is None or by.user is None:
+        return work()
+    if not key or len(key) > 255 or not key.isascii() or not key.isprintable():
+        raise Invalid("Idempotency-Key", "1 to 255 printable ASCII characters.")
+    if known := stored(key, by=by, fingerprint=fingerprint):
+        return known
+    try:
+        with transaction.atomic():
+            with transaction.atomic():
+                record = IdempotencyRecord.objects.create(user=by.user, key=key, fingerprint=fingerprint)
+            answer = work()
+            record.status, record.body = answer.status, answer.body
+            record.save(update_fields=["status", "body"])
+            return answer
+    except IntegrityError:
+        if known := stored(key, by=by, fingerprint=fingerprint):
+            return known
+        raise Conflict("A request with this Idempotency-Key is under way.", next_step="Try again shortly.") from None
+
+
+def stored(key: str, *, by: Actor, fingerprint: str) -> Answer | None:
+    """The answer already given for a key, or None. Raises Invalid when it was given to another request."""
+    record = IdempotencyRecord.objects.filter(user=by.user, key=key, created_at__gt=timezone.now() - KEEP).first()
+    if record is None or not record.status:
+        return None
+    if record.fingerprint != fingerprint:
+        raise Invalid("Idempotency-Key", "This key was used for another request.")
+    return Answer(record.status, record.body, replayed=True)
+
+
+def forget_old() -> int:
+    """Delete records past their time; returns how many."""
+    return IdempotencyRecord.objects.filter(created_at__lte=timezone.now() - KEEP).delete()[0]

@@ -1,0 +1,314 @@
+"""Stages and aliases: move, promote, roll back, and the record of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from models_app.models import (
+    Alias,
+    ModelVersion,
+    RegisteredModel,
+    Stage,
+    StageTransition,
+    TransitionKind,
+)
+from models_app.models.catalog import ModelVersionQuerySet
+
+from . import audit, events, policies
+from .access import Actor, Right, get_model, may, require, require_reading, versions_for
+from .errors import Conflict, Invalid, NotFound
+from .metadata import clean_text
+from .names import check_alias
+from .search import index
+
+MAX_REASON = 2_000
+
+
+def lock(model: RegisteredModel) -> RegisteredModel:
+    """Read the model as it is now and hold its row till the transaction ends. Raises NotFound when it is gone.
+
+    Every verb that changes a model or its versions takes this lock first: the database settles their order.
+    """
+    current = RegisteredModel.objects.select_for_update(of=("self",), no_key=True).filter(pk=model.pk)
+    found = current.select_related("team", "owner").first()
+    if found is None:
+        raise NotFound(f"{model.name} was deleted.")
+    return found
+
+
+def refresh_newest(model: RegisteredModel) -> None:
+    """Point the model at its newest version, and at the newest in staging and production. The model is locked."""
+    versions = ModelVersion.objects.filter(model=model).newest_first()
+    model.newest = versions.first()
+    model.newest_staging = versions.in_stage(Stage.STAGING).first()
+    model.newest_production = versions.in_stage(Stage.PRODUCTION).first()
+    model.save(update_fields=["newest", "newest_staging", "newest_production"])
+
+
+def _right_for(from_stage: str, to: str) -> Right:
+    if to == Stage.PRODUCTION:
+        return Right.PROMOTE
+    return Right.RETIRE if from_stage == Stage.PRODUCTION else Right.MOVE
+
+
+def allowed_moves(version: ModelVersion, *, by: Actor) -> list[Stage]:
+    """The stages to which the actor may move this version; whether the policy lets it in is another question."""
+    team = version.model.team
+    stages = [stage for stage in Stage if stage != version.stage]
+    return [stage for stage in stages if may(by, _right_for(version.stage, stage), team)]
+
+
+@transaction.atomic
+def move(
+    version: ModelVersion, *, to: str, by: Actor, reason: str = "", keep_former: bool = False
+) -> StageTransition:
+    """Move a version to another stage. Into production: the policy is asked, former production versions are archived
+    unless `keep_former`, and the newest of them becomes the rollback target.
+
+    Raises Invalid for an unknown stage, Conflict when it is there already, Forbidden, PolicyUnmet.
+    """
+    if to not in Stage.values:
+        raise Invalid("to", f"One of {', '.join(Stage.values)}.")
+    reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
+    model = lock(version.model)
+    version = _current(version, model)
+    require(by, _right_for(version.stage, to), model.team)
+    if version.stage == to:
+        raise Conflict(f"{version} is already in {to}.")
+    now = timezone.now()
+    if to != Stage.PRODUCTION:
+        transition = _change(version, to=to, kind=TransitionKind.MOVE, by=by, reason=reason, at=now)
+        _settle(model, now)
+        return transition
+    policies.check(version, to=to)
+    former = list(ModelVersion.objects.filter(model=model).in_stage(Stage.PRODUCTION).order_by("-last_promoted_at"))
+    version.rollback_target = former[0] if former else None
+    transition = _change(version, to=to, kind=TransitionKind.MOVE, by=by, reason=reason, at=now)
+    if not keep_former:
+        for other in former:
+            _change(
+                other,
+                to=Stage.ARCHIVED,
+                kind=TransitionKind.REPLACED,
+                by=by,
+                reason=f"Replaced by version {version.number}.",
+                at=now,
+                caused_by=transition,
+            )
+    _settle(model, now)
+    return transition
+
+
+def _current(version: ModelVersion, model: RegisteredModel) -> ModelVersion:
+    current = ModelVersion.objects.select_related("owner").filter(pk=version.pk).first()
+    if current is None:
+        raise NotFound(f"{version} was deleted.")
+    current.model = model
+    return current
+
+
+def _change(
+    version: ModelVersion,
+    *,
+    to: str,
+    kind: TransitionKind,
+    by: Actor,
+    reason: str,
+    at: datetime,
+    caused_by: StageTransition | None = None,
+) -> StageTransition:
+    """Change one version's stage and write its transition, audit and outbox rows. The model is locked."""
+    former = version.stage
+    version.stage = to
+    version.stage_changed_at = version.updated_at = at
+    fields = ["stage", "stage_changed_at", "updated_at"]
+    if to == Stage.PRODUCTION:
+        version.last_promoted_at, version.last_promoted_by = at, by.user
+        fields += ["last_promoted_at", "last_promoted_by", "rollback_target"]
+    version.save(update_fields=fields)
+    transition = StageTransition.objects.create(
+        model=version.model,
+        version=version,
+        from_stage=former,
+        to_stage=to,
+        kind=kind,
+        reason=reason,
+        by=by.user,
+        at=at,
+        caused_by=caused_by,
+    )
+    audit.record(
+        "version.rolled_back" if kind == TransitionKind.ROLLBACK else "version.moved",
+        by=by,
+        subject=str(version),
+        model=version.model,
+        before={"stage": former},
+        after={"stage": to},
+        reason=reason,
+    )
+    events.emit(
+        "version.moved",
+        model=version.model,
+        payload={
+            "name": version.model.name,
+            "version": version.number,
+            "from": former,
+            "to": to,
+            "kind": kind.value,
+            "transition": transition.pk,
+        },
+    )
+    return transition
+
+
+def _settle(model: RegisteredModel, at: datetime) -> None:
+    model.updated_at = at
+    model.save(update_fields=["updated_at"])
+    refresh_newest(model)
+    index.refresh([model.pk])
+
+
+def current_production(model: RegisteredModel) -> ModelVersion | None:
+    """The version promoted last among those in production."""
+    versions = ModelVersion.objects.filter(model=model).in_stage(Stage.PRODUCTION)
+    return versions.select_related("rollback_target", "last_promoted_by").order_by("-last_promoted_at", "-number").first()
+
+
+def rollback_target(model: RegisteredModel) -> ModelVersion | None:
+    """What `rollback` would bring back."""
+    current = current_production(model)
+    return current.rollback_target if current else None
+
+
+@transaction.atomic
+def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransition:
+    """Make the previous production version production again and archive the one that replaced it.
+
+    The target was let into production once, so the policy is not asked again. It keeps its own rollback target, so that
+    rolling back twice goes back two versions, but never returns to the one just taken out. Raises Conflict when there is nothing to go back to,
+    Invalid without a reason, Forbidden.
+    """
+    model = lock(model)
+    require(by, Right.ROLLBACK, model.team)
+    reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
+    if not reason:
+        raise Invalid("reason", "Say why: whoever reads the history later will ask.")
+    current = current_production(model)
+    if current is None:
+        raise Conflict(f"{model.name} has nothing in production.")
+    if current.rollback_target_id is None:
+        raise Conflict(
+            f"{model.name} has no earlier production version to go back to.",
+            next_step=f"Archive v{current.number}, or promote another version.",
+        )
+    current = _current(current, model)
+    target = _current(ModelVersion.objects.get(pk=current.rollback_target_id), model)
+    if target.rollback_target_id == current.pk:
+        target.rollback_target = None
+    now = timezone.now()
+    if target.stage == Stage.PRODUCTION:
+        # It was kept beside its successor: it is still there, only the successor goes.
+        transition = _change(current, to=Stage.ARCHIVED, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now)
+    else:
+        transition = _change(target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now)
+        _change(
+            current,
+            to=Stage.ARCHIVED,
+            kind=TransitionKind.ROLLBACK,
+            by=by,
+            reason=reason,
+            at=now,
+            caused_by=transition,
+        )
+    _settle(model, now)
+    return transition
+
+
+def history(model: RegisteredModel) -> QuerySet[StageTransition]:
+    """Every move of every version, newest first."""
+    return StageTransition.objects.filter(model=model).select_related("version", "by").order_by("-at", "-id")
+
+
+def in_stage(
+    stage: str, *, by: Actor, model: str = "", team: str = "", tag: str = ""
+) -> ModelVersionQuerySet:
+    """The readable versions in a stage, most recently moved first. `tag` is `key` or `key=value` of the model."""
+    if stage not in Stage.values:
+        raise NotFound(f"There is no stage “{stage}”.", next_step=f"Stages are {', '.join(Stage.values)}.")
+    require_reading(by)
+    versions = versions_for(by).in_stage(stage)
+    if model:
+        versions = versions.filter(model=get_model(model, by=by))
+    if team:
+        versions = versions.filter(model__team__slug=team)
+    if tag:
+        key, equals, value = tag.partition("=")
+        wanted = {"model__tags__key": key, **({"model__tags__value": value} if equals else {})}
+        versions = versions.filter(**wanted)
+    return versions.order_by("-stage_changed_at", "-id")
+
+
+def point_alias(version: ModelVersion, name: str, by: Actor) -> Alias:
+    """Point an alias at a version whose model is locked."""
+    former = Alias.objects.filter(model=version.model, name=name).select_related("version").first()
+    alias, _ = Alias.objects.update_or_create(
+        model=version.model, name=name, defaults={"version": version, "updated_at": timezone.now()}
+    )
+    audit.record(
+        "alias.set",
+        by=by,
+        subject=str(version),
+        model=version.model,
+        before={name: former.version.number if former else None},
+        after={name: version.number},
+    )
+    events.emit(
+        "alias.set",
+        model=version.model,
+        payload={"name": version.model.name, "alias": name, "version": version.number},
+    )
+    return alias
+
+
+@transaction.atomic
+def set_alias(model: RegisteredModel, *, name: str, version: ModelVersion, by: Actor) -> Alias:
+    """Point an alias at a version, new or moved. Raises Invalid("alias"), Forbidden, Conflict for another model's version."""
+    require(by, Right.EDIT_VERSION, model.team)
+    check_alias(name)
+    model = lock(model)
+    version = _current(version, model)
+    if version.model_id != model.pk:
+        raise Conflict(f"{version} is no version of {model.name}.")
+    alias = point_alias(version, name, by)
+    _touch_version(version, model)
+    return alias
+
+
+@transaction.atomic
+def delete_alias(model: RegisteredModel, *, name: str, by: Actor) -> None:
+    """Take an alias away. Raises NotFound for a missing one, Forbidden."""
+    require(by, Right.EDIT_VERSION, model.team)
+    model = lock(model)
+    alias = Alias.objects.select_related("version").filter(model=model, name=name).first()
+    if alias is None:
+        raise NotFound(f"{model.name} has no alias “{name}”.")
+    version = alias.version
+    version.model = model
+    alias.delete()
+    audit.record(
+        "alias.deleted", by=by, subject=str(version), model=model, before={name: version.number}, after={name: None}
+    )
+    events.emit(
+        "alias.deleted", model=model, payload={"name": model.name, "alias": name, "version": version.number}
+    )
+    _touch_version(version, model)
+
+
+def _touch_version(version: ModelVersion, model: RegisteredModel) -> None:
+    version.updated_at = model.updated_at = timezone.now()
+    version.save(update_fields=["updated_at"])
+    model.save(update_fields=["updated_at"])
