@@ -81,41 +81,44 @@ def significant(value: float, digits: int = 4) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def number(value: Any) -> float | None:
+    """A finite number, or none; templates hand over an empty string for what is not there."""
+    if value is None or value == "":
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
 @register.filter
 def metric_value(value: float | None) -> str:
     """A metric's value with as many digits as mean something."""
-    return NOTHING if value is None else significant(float(value))
+    return NOTHING if value is None or value == "" else significant(float(value))
 
 
 @register.simple_tag
 def delta(
-    value: float | None, reference: float | None, higher_is_better: bool | None = True
+    value: float | None, reference: float | None, higher_is_better: bool | None = None
 ) -> SafeString:
-    """The change against a reference, with its sign, an arrow, and whether that is good."""
-    if (
-        value is None
-        or reference is None
-        or not math.isfinite(value)
-        or not math.isfinite(reference)
-    ):
+    """The change against a reference, with its sign, an arrow, and, where a direction is known, whether it is good."""
+    now, before = number(value), number(reference)
+    if now is None or before is None:
         return SafeString("")
-    change = value - reference
-    if math.isclose(value, reference, rel_tol=1e-9, abs_tol=1e-12):
+    change = now - before
+    if math.isclose(now, before, rel_tol=1e-9, abs_tol=1e-12):
         return format_html('<span class="delta">{}</span>', "unchanged")
     picture, sign = ("arrow-up", "+") if change > 0 else ("arrow-down", "−")
-    number = sign + significant(abs(change), 3)
-    if higher_is_better is None:
-        return format_html('<span class="delta">{}{}</span>', icon(picture), number)
+    size = sign + significant(abs(change), 3)
+    if not isinstance(higher_is_better, bool):
+        return format_html('<span class="delta">{}{}</span>', icon(picture), size)
     word = "better" if (change > 0) == higher_is_better else "worse"
     return format_html(
-        '<span class="delta delta-{}">{}{} {}</span>', word, icon(picture), number, word
+        '<span class="delta delta-{}">{}{} {}</span>', word, icon(picture), size, word
     )
 
 
 @register.filter(name="bytes")
 def bytes_(value: int | None) -> str:
     """A size in units of 1024."""
-    if value is None:
+    if value is None or value == "":
         return NOTHING
     size = float(value)
     if size < 1024:

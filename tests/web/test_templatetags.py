@@ -79,8 +79,9 @@ def test_a_delta_shows_its_size_without_float_noise():
     assert "−0.1 " in tags.delta(0.1, 0.2, False)
 
 
-def test_a_delta_without_a_direction_does_not_judge():
-    html = tags.delta(5, 3, None)
+@pytest.mark.parametrize("unknown", [None, ""])
+def test_a_delta_without_a_direction_does_not_judge(unknown):
+    html = tags.delta(5, 3, unknown)
     assert "+2" in html
     assert "better" not in html
 
@@ -91,7 +92,7 @@ def test_a_delta_without_change_says_so():
 
 @pytest.mark.parametrize(
     ("value", "reference"),
-    [(None, 1), (1, None), (float("nan"), 1.0), (1.0, float("inf"))],
+    [(None, 1), (1, None), ("", 1), (1, ""), (float("nan"), 1.0), (1.0, float("inf"))],
 )
 def test_a_delta_needs_two_numbers(value, reference):
     assert tags.delta(value, reference) == ""
