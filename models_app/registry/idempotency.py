@@ -54,18 +54,27 @@ def remember(key: str | None, *, by: Actor, fingerprint: str, work: Callable[[],
         raise Invalid("Idempotency-Key", "1 to 255 printable ASCII characters.")
     if known := stored(key, by=by, fingerprint=fingerprint):
         return known
-    try:
-        with transaction.atomic():
-            with transaction.atomic():
-                record = IdempotencyRecord.objects.create(user=by.user, key=key, fingerprint=fingerprint)
+    with transaction.atomic():
+        record = _claim(key, by=by, fingerprint=fingerprint)
+        if record is not None:
             answer = work()
             record.status, record.body = answer.status, answer.body
             record.save(update_fields=["status", "body"])
             return answer
+    # The claim waited for the first request to end: its answer is there now, unless it failed meanwhile.
+    if known := stored(key, by=by, fingerprint=fingerprint):
+        return known
+    raise Conflict("A request with this Idempotency-Key is under way.", next_step="Try again shortly.")
+
+
+def _claim(key: str, *, by: Actor, fingerprint: str) -> IdempotencyRecord | None:
+    """The record that makes this request the first with its key, or None when another is."""
+    IdempotencyRecord.objects.filter(user=by.user, key=key, created_at__lte=timezone.now() - KEEP).delete()
+    try:
+        with transaction.atomic():
+            return IdempotencyRecord.objects.create(user=by.user, key=key, fingerprint=fingerprint)
     except IntegrityError:
-        if known := stored(key, by=by, fingerprint=fingerprint):
-            return known
-        raise Conflict("A request with this Idempotency-Key is under way.", next_step="Try again shortly.") from None
+        return None
 
 
 def stored(key: str, *, by: Actor, fingerprint: str) -> Answer | None:

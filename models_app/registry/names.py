@@ -13,14 +13,19 @@ MAX_NAME = 256
 
 # First segments of our URLs and of the doors to come: a model named so could not be reached.
 RESERVED = frozenset(
-    "account admin ajax-api api approvals audit compare deployments docs favicon.ico get-artifact health healthz help "
-    "login logout model-versions models oauth readyz register registration search static teams tfhub torchhub version "
-    "versions client.py robots.txt info.lfs runs datasets".split()
+    {
+        "account", "admin", "ajax-api", "api", "approvals", "audit", "client.py", "compare", "datasets",
+        "deployments", "docs", "favicon.ico", "get-artifact", "health", "healthz", "help", "info.lfs",
+        "login", "logout", "model-versions", "models", "oauth", "readyz", "register", "registration",
+        "robots.txt", "runs", "search", "static", "teams", "tfhub", "torchhub", "version", "versions",
+    }
 )
 # Tabs of a model's page: as a second segment they would hide it.
 RESERVED_SECOND = frozenset(
-    "activity alias card compare delete deployments download edit files lineage move register rename rollback settings "
-    "tags upload versions".split()
+    {
+        "activity", "alias", "card", "compare", "delete", "deployments", "download", "edit", "files",
+        "lineage", "move", "register", "rename", "rollback", "settings", "tags", "upload", "versions",
+    }
 )
 _FORBIDDEN = set("/:@\\")
 _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

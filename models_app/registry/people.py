@@ -20,7 +20,8 @@ from .access import Actor, Right, require, require_login
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, Unauthenticated
 from .names import check_team_slug
 
-TOKEN_PREFIX = "mdl_"  # noqa: S105  (a marker that secret scanners can look for, not a secret)
+# A marker that secret scanners can look for.
+TOKEN_PREFIX = "mdl_"
 LAST_USED_EVERY = timedelta(minutes=1)
 
 

@@ -1,0 +1,52 @@
+"""The background worker: hands on what the verbs wrote to the outbox, and tidies up by the clock."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import close_old_connections
+
+from models_app.tasks.dispatcher import dispatch
+from models_app.tasks.periodic import tidy
+
+log = logging.getLogger(__name__)
+
+TIDY_EVERY = 3600.0
+
+
+class Command(BaseCommand):
+    help = "Run the background worker until SIGTERM or Ctrl-C. Several may run at once."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Do what is waiting, then end.")
+        parser.add_argument("--poll", type=float, default=0.5, help="Seconds between looks at an empty outbox.")
+
+    def handle(self, *args: Any, once: bool, poll: float, **options: Any) -> None:
+        stop = threading.Event()
+        if not once:
+            for name in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(name, lambda *_: stop.set())
+        next_tidy = 0.0
+        while not stop.is_set():
+            try:
+                if time.monotonic() >= next_tidy:
+                    tidy()
+                    next_tidy = time.monotonic() + TIDY_EVERY
+                busy = dispatch() > 0
+            except Exception:
+                if once:
+                    raise
+                # A database that is away for a while must not end the worker.
+                log.exception("worker will try again")
+                close_old_connections()
+                stop.wait(5)
+                continue
+            if once and not busy:
+                return
+            if not busy:
+                stop.wait(poll)

@@ -1,0 +1,40 @@
+"""From the outbox to whoever reacts. At least once: a handler must bear to be called again with the same event."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from models_app.models import OutboxEvent
+from models_app.registry import events
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[OutboxEvent], None]
+
+
+def note(event: OutboxEvent) -> None:
+    """Write the event to the log: the trail an operator greps."""
+    log.info("event %s %s %s", event.pk, event.name, event.payload)
+
+
+# Event name → what follows from it; "*" is for every event.
+HANDLERS: dict[str, list[Handler]] = {"*": [note]}
+
+
+def dispatch(*, limit: int = 100) -> int:
+    """Hand waiting events to their handlers, oldest first; returns how many were done.
+
+    An event is done when all its handlers returned. One that raises stays waiting and is logged; those behind it go on.
+    """
+    done = 0
+    for event in events.waiting(limit=limit):
+        try:
+            for handler in [*HANDLERS.get(event.name, []), *HANDLERS["*"]]:
+                handler(event)
+        except Exception:
+            log.exception("event %s %s failed", event.pk, event.name)
+            continue
+        events.done(event)
+        done += 1
+    return done

@@ -1,0 +1,36 @@
+"""What the worker does by the clock."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from models_app.registry import events, idempotency
+from models_app.registry.artifacts import storage
+
+log = logging.getLogger(__name__)
+
+ABANDONED = timedelta(hours=24)
+
+
+def _expired_sessions() -> int:
+    sessions = Session.objects.filter(expire_date__lt=timezone.now())
+    count = sessions.count()
+    SessionStore.clear_expired()
+    return count
+
+
+def tidy() -> dict[str, int]:
+    """Remove what is past its time: half-sent uploads, remembered answers, handled events, expired sessions."""
+    removed = {
+        "uploads": storage.sweep_incoming(ABANDONED),
+        "answers": idempotency.forget_old(),
+        "events": events.forget_old(),
+        "sessions": _expired_sessions(),
+    }
+    log.info("tidied %s", removed)
+    return removed
