@@ -1,0 +1,79 @@
+import pytest
+
+from models_app.models import Experiment, Run
+from models_app.registry import runs
+from models_app.registry.errors import Conflict, Forbidden, Invalid, NotFound
+from tests import builders  # noqa: F401
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_run_with_everything(people):
+    run = runs.create_run(
+        by=people.bob,
+        experiment="fraud",
+        params={"depth": 3},
+        metrics=[{"key": "loss", "value": 1.0, "step": 0}, {"key": "loss", "value": 0.5, "step": 1}],
+        tags={"team": "risk"},
+        datasets=[{"name": "tx", "version": "1", "context": "training"}],
+    )
+    assert runs.get_run(run.uid, by=people.dave).params.get().value == "3"
+    assert runs.latest_metrics(run) == {"loss": 0.5}
+    assert run.inputs.get().dataset.name == "tx"
+    runs.log(run, by=people.bob, metrics={"loss": 0.25}, tags={"team": "fraud"}, params={"depth": 3})
+    assert run.tags.get().value == "fraud"
+    with pytest.raises(Conflict):
+        runs.log(run, by=people.bob, params={"depth": 4})
+    assert runs.finish_run(run, by=people.bob).ended_at is not None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"metrics": {"loss": float("nan")}},
+        {"metrics": {"loss": float("inf")}},
+        {"metrics": {"loss": "x"}},
+        {"metrics": {"loss": 10**400}},
+        {"metrics": [{"key": "loss", "value": 1, "step": 2**70}]},
+        {"metrics": [{"key": "loss", "value": 1, "at": "yesterday"}]},
+        {"metrics": [{"key": "loss", "value": 1, "at": "2026-13-45T00:00:00Z"}]},
+        {"metrics": 3},
+        {"params": ["x"]},
+        {"params": {"": "x"}},
+        {"params": {"a": {"b": 1}}},
+        {"tags": {"a": "\x00"}},
+        {"datasets": [{"version": "1"}]},
+        {"datasets": [{"name": "x", "colour": "red"}]},
+        {"status": "dancing"},
+        {"name": "x" * 300},
+    ],
+)
+def test_bad_runs_leave_nothing(people, bad):
+    with pytest.raises(Invalid):
+        runs.create_run(by=people.bob, **bad)
+    assert not Run.objects.exists()
+
+
+def test_private_experiments(people):
+    team = people.bob.user.memberships.get().team
+    runs.create_experiment("secret", team=team, visibility="team", by=people.bob)
+    run = runs.create_run(by=people.bob, experiment="secret")
+    assert runs.get_run(run.uid, by=people.dave) == run
+    with pytest.raises(NotFound):
+        runs.get_run(run.uid, by=people.charlie)
+    with pytest.raises(Forbidden):
+        runs.create_run(by=people.charlie, experiment="secret")
+    assert Experiment.objects.count() == 1
+
+
+def test_viewers_log_nothing(people):
+    with pytest.raises(Forbidden):
+        runs.create_run(by=people.dave)
+    with pytest.raises(Forbidden):
+        runs.register_dataset("x", by=people.dave)
+
+
+def test_a_dataset_is_registered_once(people):
+    one = runs.register_dataset("tx", version="1", path="s3://b/x", by=people.bob)
+    assert runs.register_dataset("tx", version="1", path="elsewhere", by=people.bob) == one
+    assert runs.register_dataset("tx", version="2", by=people.bob) != one
