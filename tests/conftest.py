@@ -1,0 +1,109 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client
+
+from models_app.registry.access import Actor
+from tests import people as standing
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--database-only",
+        action="store_true",
+        help="Run only tests that another database could answer differently.",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if "browser" in item.fixturenames or "page" in item.fixturenames:
+            item.add_marker("browser")
+        if "live" in item.fixturenames:
+            item.add_marker("live")
+    if config.getoption("--database-only"):
+        keep = [item for item in items if _asks_the_database(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(keep)])
+        items[:] = keep
+
+
+def _asks_the_database(item) -> bool:
+    if item.get_closest_marker("browser") or item.get_closest_marker("sqlite_is_enough"):
+        return False
+    touches = {"db", "transactional_db", "people", "live"}
+    return bool(item.get_closest_marker("django_db") or touches & set(item.fixturenames))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
+    """Keep pytest-django's suffix per process; the SQLite file goes away with its folder at the end."""
+    yield
+    database = django_settings.DATABASES["default"]
+    if "sqlite" in database["ENGINE"]:
+        shutil.rmtree(Path(database["TEST"]["NAME"]).parent, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def artifacts(settings, tmp_path) -> Path:
+    """An empty artifact storage for this test alone."""
+    root = tmp_path / "artifacts"
+    settings.ARTIFACTS_ROOT = root
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "artifacts": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(root)},
+        },
+    }
+    return root
+
+
+@pytest.fixture
+def people(db) -> standing.People:
+    """alice, bob, carol, dave, erin, charlie and root: see tests/people.py."""
+    return standing.build()
+
+
+class ApiClient(Client):
+    """A test client that speaks JSON and carries a token."""
+
+    def __init__(self, *, secret: str | None = None) -> None:
+        super().__init__(headers={"Authorization": f"Bearer {secret}"} if secret else None)
+
+    def post(self, path, data=None, content_type="application/json", **extra):
+        return super().post(path, data, content_type=content_type, **extra)
+
+    def put(self, path, data="", content_type="application/json", **extra):
+        return super().put(path, data, content_type=content_type, **extra)
+
+    def patch(self, path, data="", content_type="application/json", **extra):
+        return super().patch(path, data, content_type=content_type, **extra)
+
+
+class Api:
+    """`api.bob.get("/api/v1/models")`: a client per person, with a token of all scopes; `api.anonymous` has none."""
+
+    def __init__(self, people: standing.People) -> None:
+        self._people = people
+
+    def __getattr__(self, name: str) -> ApiClient:
+        actor = getattr(self._people, name)
+        client = self.client(actor) if actor.user else ApiClient()
+        setattr(self, name, client)
+        return client
+
+    def client(self, actor: Actor, *scopes: str) -> ApiClient:
+        """A client whose token has only these scopes."""
+        return ApiClient(secret=standing.token(actor, *scopes))
+
+
+@pytest.fixture
+def api(people) -> Api:
+    """Clients of the REST API, one per person."""
+    return Api(people)
