@@ -1,0 +1,77 @@
+"""Rules for the paths of artifact files: the one place that decides what a file in a version may be called."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+MAX_PATH = 1000
+MAX_PART_BYTES = 255
+_HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{i}" for name in ("com", "lpt") for i in range(1, 10))}
+_WINDOWS_FORBIDDEN = set('<>:"|?*')
+
+
+def check_path(path: str) -> str:
+    """Give a relative POSIX path back if it is safe on every file system; raises ValueError saying why not.
+
+    Safe means: at most 1 000 characters, 255 bytes a part, Unicode normal form C, no way out of the folder, no characters
+    that hide or that Windows cannot store.
+    """
+    if not path:
+        raise ValueError("A file needs a path.")
+    if len(path) > MAX_PATH:
+        raise ValueError(f"The path is longer than {MAX_PATH} characters: {shown(path)}")
+    if "\\" in path:
+        raise ValueError(f"No backslash in a path: {shown(path)}")
+    if any(unicodedata.category(char) in _HIDDEN_CATEGORIES for char in path):
+        raise ValueError(f"No control or invisible characters in a path: {shown(path)}")
+    if unicodedata.normalize("NFC", path) != path:
+        raise ValueError(f"A path must be in Unicode normal form C: {shown(path)}")
+    if path.startswith("/"):
+        raise ValueError(f"A path must be relative: {shown(path)}")
+    for part in path.split("/"):
+        _check_part(part, path)
+    return path
+
+
+def _check_part(part: str, path: str) -> None:
+    if not part:
+        raise ValueError(f"No empty part in a path: {shown(path)}")
+    if part in (".", ".."):
+        raise ValueError(f"No “.” or “..” in a path: {shown(path)}")
+    if len(part.encode()) > MAX_PART_BYTES:
+        raise ValueError(f"A part of the path is longer than {MAX_PART_BYTES} bytes: {shown(path)}")
+    if part != part.strip() or part.endswith("."):
+        raise ValueError(f"No part may start or end with a space, or end with a dot: {shown(path)}")
+    if bad := _WINDOWS_FORBIDDEN.intersection(part):
+        raise ValueError(f"No {' '.join(sorted(bad))} in a path: {shown(path)}")
+    if part.partition(".")[0].casefold() in _WINDOWS_DEVICES:
+        raise ValueError(f"“{part}” is a device name on Windows: {shown(path)}")
+
+
+def check_paths(paths: Sequence[str]) -> None:
+    """Check each path and all together: no path twice, none that differ in case only, no file that is a folder too."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        check_path(path)
+        folded = path.casefold()
+        if folded in seen:
+            twin = seen[folded]
+            raise ValueError(
+                f"The path is there twice: {shown(path)}"
+                if twin == path
+                else f"Two paths differ in case only: {shown(twin)} and {shown(path)}"
+            )
+        seen[folded] = path
+    for folded, path in seen.items():
+        parent = folded
+        while "/" in parent:
+            parent = parent.rpartition("/")[0]
+            if parent in seen:
+                raise ValueError(f"{shown(seen[parent])} is a file and a folder, for there is {shown(path)} too")
+
+
+def shown(path: str) -> str:
+    """The path as it may stand in a message: escaped and cut."""
+    return ascii(path[:80]) if len(path) <= 80 else ascii(path[:77]) + "…"
