@@ -715,7 +715,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='searchdocument',
-            index=models.Index(fields=['-updated_at', '-model'], name='doc_by_update'),
+            index=models.Index(fields=['-updated_at', '-model', 'visibility', 'team', 'task', 'library', 'license', 'risk_level', 'in_production', 'in_staging'], name='doc_by_update'),
         ),
         migrations.AddIndex(
             model_name='searchdocument',
@@ -724,29 +724,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='searchdocument',
             index=models.Index(fields=['name_lower', 'model'], name='doc_by_name'),
-        ),
-        migrations.AddIndex(
-            model_name='searchdocument',
-            index=models.Index(fields=['task', '-updated_at', '-model'], name='doc_task'),
-        ),
-        migrations.AddIndex(
-            model_name='searchdocument',
-            index=models.Index(fields=['library', '-updated_at', '-model'], name='doc_library'),
-        ),
-        migrations.AddIndex(
-            model_name='searchdocument',
-            index=models.Index(fields=['license', '-updated_at', '-model'], name='doc_license'),
-        ),
-        migrations.AddIndex(
-            model_name='searchdocument',
-            index=models.Index(fields=['team', '-updated_at', '-model'], name='doc_team'),
-        ),
-        migrations.AddIndex(
-            model_name='searchdocument',
-            index=models.Index(fields=['in_production', '-updated_at', '-model'], name='doc_production'),
-        ),
-        migrations.AddIndex(
-            model_name='searchdocument',
-            index=models.Index(fields=['in_staging', '-updated_at', '-model'], name='doc_staging'),
         ),
     ]

@@ -36,15 +36,24 @@ class SearchDocument(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["-updated_at", "-model"], name="doc_by_update"),
+            # Wide on purpose: lists by update, filters and facet counts are answered from this index alone.
+            models.Index(
+                fields=[
+                    "-updated_at",
+                    "-model",
+                    "visibility",
+                    "team",
+                    "task",
+                    "library",
+                    "license",
+                    "risk_level",
+                    "in_production",
+                    "in_staging",
+                ],
+                name="doc_by_update",
+            ),
             models.Index(fields=["-created_at", "-model"], name="doc_by_creation"),
             models.Index(fields=["name_lower", "model"], name="doc_by_name"),
-            models.Index(fields=["task", "-updated_at", "-model"], name="doc_task"),
-            models.Index(fields=["library", "-updated_at", "-model"], name="doc_library"),
-            models.Index(fields=["license", "-updated_at", "-model"], name="doc_license"),
-            models.Index(fields=["team", "-updated_at", "-model"], name="doc_team"),
-            models.Index(fields=["in_production", "-updated_at", "-model"], name="doc_production"),
-            models.Index(fields=["in_staging", "-updated_at", "-model"], name="doc_staging"),
         ]
 
     def __str__(self) -> str:
