@@ -4,7 +4,7 @@
   const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
   const MOST_ROWS = 200;
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const number = (value) => (value == null ? "–" : Number(value.toPrecision(4)).toString());
+  const number = (value) => (value == null ? "–" : Number(value.toPrecision(Math.abs(value) < 1000 ? 4 : 7)).toString());
 
   customElements.define("metric-plot", class extends HTMLElement {
     connectedCallback() {
@@ -40,7 +40,7 @@
           ...this.names.map((name, i) => ({
             label: name,
             stroke: colours[i % 4],
-            dash: DASHES[Math.floor(i % 4)],
+            dash: DASHES[i % 4],
             width: 2,
             spanGaps: true,
             points: { show: this.data[0].length < 40 },
@@ -84,7 +84,7 @@
       };
       row(table.createTHead(), [this.xLabel, ...this.names], "th");
       const body = table.createTBody();
-      xs.forEach((x, i) => { if (i % every === 0 || i === xs.length - 1) row(body, [number(x), ...columns.map((y) => number(y[i]))], "td"); });
+      xs.forEach((x, i) => { if (i % every === 0 || i === xs.length - 1) row(body, [String(x), ...columns.map((y) => number(y[i]))], "td"); });
       const wrap = document.createElement("div");
       wrap.className = "table-wrap tall";
       wrap.tabIndex = 0;
