@@ -27,9 +27,20 @@ def normalise(expression: str) -> str:
         raise ValueError("Too deeply nested.")
     try:
         parsed = _licensing().parse(text, validate=False, simple=False)
-        unknown = [key for key in _licensing().unknown_license_keys(parsed) if not _own(key)] if parsed is not None else []
+        unknown = (
+            [key for key in _licensing().unknown_license_keys(parsed) if not _own(key)]
+            if parsed is not None
+            else []
+        )
         rendered = str(parsed.render()) if parsed is not None else ""
-    except (ExpressionError, ExpressionParseError, RecursionError, IndexError, AttributeError, TypeError) as error:
+    except (
+        ExpressionError,
+        ExpressionParseError,
+        RecursionError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ) as error:
         raise ValueError(
             f"“{text[:60]}” is no SPDX license expression. Examples: MIT, Apache-2.0, MIT AND CC-BY-4.0."
         ) from error

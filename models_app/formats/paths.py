@@ -8,14 +8,21 @@ from collections.abc import Sequence
 MAX_PATH = 1000
 MAX_PART_BYTES = 255
 _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{i}" for name in ("com", "lpt") for i in range(1, 10))}
+_WINDOWS_DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{name}{i}" for name in ("com", "lpt") for i in range(1, 10)),
+}
 _WINDOWS_FORBIDDEN = set('<>:"|?*')
 
 
 def check_path(path: str) -> str:
     """Give a relative POSIX path back if it is safe on every file system; raises ValueError saying why not.
 
-    Safe means: at most 1 000 characters, 255 bytes a part, Unicode normal form C, no way out of the folder, no characters
+    Safe means: at most 1 000 characters, 255 bytes a part, Unicode normal form C, no way out of the folder, no
+    characters
     that hide or that Windows cannot store.
     """
     if not path:
@@ -69,7 +76,9 @@ def check_paths(paths: Sequence[str]) -> None:
         while "/" in parent:
             parent = parent.rpartition("/")[0]
             if parent in seen:
-                raise ValueError(f"{shown(seen[parent])} is a file and a folder, for there is {shown(path)} too")
+                raise ValueError(
+                    f"{shown(seen[parent])} is a file and a folder, for there is {shown(path)} too"
+                )
 
 
 def shown(path: str) -> str:

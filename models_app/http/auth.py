@@ -13,9 +13,15 @@ from models_app.registry.people import find_token
 
 
 def actor_from(request: HttpRequest, *, door: str) -> Actor:
-    """Who acts. Raises Unauthenticated for credentials that are sent and wrong; no credentials is an anonymous Actor."""
+    """Who acts. Raises Unauthenticated for credentials that are sent and wrong; no credentials is an anonymous
+    Actor.
+    """
     secret = token_in(request)
-    where = {"door": door, "address": request.META.get("REMOTE_ADDR", ""), "request_id": getattr(request, "request_id", "")}
+    where = {
+        "door": door,
+        "address": request.META.get("REMOTE_ADDR", ""),
+        "request_id": getattr(request, "request_id", ""),
+    }
     if secret is not None:
         token = find_token(secret)
         return Actor.of(token.user, token=token, **where)
@@ -24,7 +30,7 @@ def actor_from(request: HttpRequest, *, door: str) -> Actor:
 
 def token_in(request: HttpRequest) -> str | None:
     """The token in the Authorization header, or None without one. Raises Unauthenticated for a malformed header."""
-    header = request.META.get("HTTP_AUTHORIZATION", "")
+    header: str = request.META.get("HTTP_AUTHORIZATION", "")
     if not header:
         return None
     scheme, _, value = header.partition(" ")

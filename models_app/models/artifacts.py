@@ -22,7 +22,9 @@ class ArtifactTree(models.Model):
     """A mutable working area: what a run or an upload has so far. Sealing makes a manifest of it."""
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    created_by = models.ForeignKey("User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    created_by = models.ForeignKey(
+        "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
 
 
 class TreeEntry(models.Model):

@@ -36,7 +36,9 @@ class RegisteredModel(models.Model):
 
     name = models.CharField(max_length=256, unique=True)
     team = models.ForeignKey("Team", on_delete=models.PROTECT, related_name="models")
-    owner = models.ForeignKey("User", null=True, blank=True, on_delete=models.SET_NULL, related_name="owned_models")
+    owner = models.ForeignKey(
+        "User", null=True, blank=True, on_delete=models.SET_NULL, related_name="owned_models"
+    )
     visibility = models.CharField(max_length=16, choices=Visibility.choices, default=Visibility.INTERNAL)
     purpose = models.CharField(max_length=500, blank=True, help_text="One line: what it is for.")
     card = models.TextField(blank=True, help_text="Markdown.")
@@ -46,12 +48,16 @@ class RegisteredModel(models.Model):
     risk_level = models.CharField(max_length=8, choices=Risk.choices, blank=True, default=Risk.UNRATED)
     headline_metric = models.CharField(max_length=250, blank=True, help_text="The metric one judges it by.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    created_by = models.ForeignKey("User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    created_by = models.ForeignKey(
+        "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     # Numbers are given out under a lock on this row and never reused.
     last_number = models.IntegerField(default=0, editable=False)
     # Newest version of each stage, kept by the verbs so that no read has to look through all versions.
-    newest = models.ForeignKey("ModelVersion", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    newest = models.ForeignKey(
+        "ModelVersion", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     newest_staging = models.ForeignKey(
         "ModelVersion", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
@@ -129,14 +135,20 @@ class ModelVersion(models.Model):
     # identity
     model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="versions")
     number = models.IntegerField(editable=False)
-    owner = models.ForeignKey("User", null=True, blank=True, on_delete=models.SET_NULL, related_name="owned_versions")
+    owner = models.ForeignKey(
+        "User", null=True, blank=True, on_delete=models.SET_NULL, related_name="owned_versions"
+    )
     description = models.TextField(blank=True)
     manifest = models.ForeignKey(
         "Manifest", null=True, on_delete=models.PROTECT, related_name="versions", editable=False
     )
-    source = models.CharField(max_length=2000, blank=True, editable=False, help_text="Where a client said it is.")
+    source = models.CharField(
+        max_length=2000, blank=True, editable=False, help_text="Where a client said it is."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    created_by = models.ForeignKey("User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    created_by = models.ForeignKey(
+        "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
     # lineage
@@ -147,9 +159,13 @@ class ModelVersion(models.Model):
     feature_pipeline_version = models.CharField(max_length=250, blank=True)
     code_repository = models.CharField(max_length=500, blank=True)
     code_commit = models.CharField(max_length=64, blank=True)
-    training_run_id = models.CharField(max_length=250, blank=True, help_text="The run's id where it was trained.")
+    training_run_id = models.CharField(
+        max_length=250, blank=True, help_text="The run's id where it was trained."
+    )
     run = models.ForeignKey("Run", null=True, blank=True, on_delete=models.SET_NULL, related_name="versions")
-    base_model = models.CharField(max_length=500, blank=True, help_text="Upstream model, as name, name@version or URL.")
+    base_model = models.CharField(
+        max_length=500, blank=True, help_text="Upstream model, as name, name@version or URL."
+    )
     framework = models.CharField(max_length=64, blank=True)
     framework_version = models.CharField(max_length=64, blank=True)
     signature = models.JSONField(default=dict, blank=True, help_text="Inputs and outputs.")
@@ -170,7 +186,9 @@ class ModelVersion(models.Model):
     license = models.CharField(max_length=200, blank=True, help_text="SPDX expression.")
     base_model_license = models.CharField(max_length=200, blank=True, help_text="SPDX expression.")
     dataset_license = models.CharField(max_length=200, blank=True, help_text="SPDX expression.")
-    pii_usage = models.CharField(max_length=16, choices=PiiUsage.choices, blank=True, default=PiiUsage.UNKNOWN)
+    pii_usage = models.CharField(
+        max_length=16, choices=PiiUsage.choices, blank=True, default=PiiUsage.UNKNOWN
+    )
     pii_notes = models.TextField(blank=True)
     bias_fairness_notes = models.TextField(blank=True)
 
@@ -238,12 +256,16 @@ class VersionMetric(models.Model):
     split = models.CharField(max_length=64, blank=True)
     higher_is_better = models.BooleanField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    created_by = models.ForeignKey("User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    created_by = models.ForeignKey(
+        "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
 
     class Meta:
         ordering = ["name", "dataset", "split"]
         constraints = [
-            models.UniqueConstraint(fields=["version", "name", "dataset", "split"], name="version_metric_once")
+            models.UniqueConstraint(
+                fields=["version", "name", "dataset", "split"], name="version_metric_once"
+            )
         ]
         indexes = [models.Index(fields=["name", "value"], name="version_metric_value")]
 

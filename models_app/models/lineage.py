@@ -16,7 +16,9 @@ class Relation(models.TextChoices):
 
 
 class LineageEdge(models.Model):
-    """From a version up to one dataset, one base version here, or an upstream model elsewhere (`upstream`, a URL or name)."""
+    """From a version up to one dataset, one base version here, or an upstream model elsewhere (`upstream`, a
+    URL or name).
+    """
 
     version = models.ForeignKey("ModelVersion", on_delete=models.CASCADE, related_name="upstream_edges")
     relation = models.CharField(max_length=16, choices=Relation.choices)

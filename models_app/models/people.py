@@ -36,7 +36,12 @@ class User(AbstractUser):
     )
     hotkeys = models.BooleanField(default=True, help_text="Single-key shortcuts on pages.")
     default_team = models.ForeignKey(
-        "Team", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Owns new plain names."
+        "Team",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Owns new plain names.",
     )
 
     class Meta(AbstractUser.Meta):
@@ -54,9 +59,7 @@ class Team(models.Model):
     name = models.CharField(max_length=128)
     description = models.TextField(blank=True, max_length=2000)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
-        User, through="Membership", related_name="teams"
-    )
+    members = models.ManyToManyField(User, through="Membership", related_name="teams")
 
     class Meta:
         ordering = ["slug"]

@@ -13,7 +13,9 @@ class Experiment(models.Model):
     """A named group of runs. Without a team everyone who may log somewhere may log here."""
 
     name = models.CharField(max_length=500, unique=True)
-    team = models.ForeignKey("Team", null=True, blank=True, on_delete=models.PROTECT, related_name="experiments")
+    team = models.ForeignKey(
+        "Team", null=True, blank=True, on_delete=models.PROTECT, related_name="experiments"
+    )
     visibility = models.CharField(max_length=16, choices=Visibility.choices, default=Visibility.INTERNAL)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -38,12 +40,16 @@ class Run(models.Model):
     name = models.CharField(max_length=250, blank=True)
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="runs")
     status = models.CharField(max_length=16, choices=RunStatus.choices, default=RunStatus.RUNNING)
-    created_by = models.ForeignKey("User", null=True, on_delete=models.SET_NULL, related_name="runs", editable=False)
+    created_by = models.ForeignKey(
+        "User", null=True, on_delete=models.SET_NULL, related_name="runs", editable=False
+    )
     started_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
     code_repository = models.CharField(max_length=500, blank=True)
     code_commit = models.CharField(max_length=64, blank=True)
-    tree = models.OneToOneField("ArtifactTree", null=True, on_delete=models.SET_NULL, related_name="run", editable=False)
+    tree = models.OneToOneField(
+        "ArtifactTree", null=True, on_delete=models.SET_NULL, related_name="run", editable=False
+    )
 
     class Meta:
         ordering = ["-started_at", "-id"]
@@ -51,7 +57,9 @@ class Run(models.Model):
             models.Index(fields=["experiment", "-started_at", "-id"], name="run_of_experiment"),
             models.Index(fields=["-started_at", "-id"], name="run_by_start"),
         ]
-        constraints = [models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status_known")]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status_known")
+        ]
 
     def __str__(self) -> str:
         return self.name or self.uid
@@ -109,7 +117,9 @@ class Dataset(models.Model):
     path = models.CharField(max_length=2000, blank=True)
     license = models.CharField(max_length=200, blank=True, help_text="SPDX expression.")
     description = models.TextField(blank=True)
-    team = models.ForeignKey("Team", null=True, blank=True, on_delete=models.SET_NULL, related_name="datasets")
+    team = models.ForeignKey(
+        "Team", null=True, blank=True, on_delete=models.SET_NULL, related_name="datasets"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

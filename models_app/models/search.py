@@ -10,12 +10,15 @@ from .catalog import Visibility
 class SearchDocument(models.Model):
     """A model as search sees it.
 
-    The word index over `title`, `summary`, `keywords` and `body` (in falling weight) is made by a migration: a generated
+    The word index over `title`, `summary`, `keywords` and `body` (in falling weight) is made by a migration: a
+    generated
     `tsvector` with a GIN index on PostgreSQL, an FTS5 table kept by triggers on SQLite.
     The version that counts (`metrics`, `framework`) is the one in production, else the newest.
     """
 
-    model = models.OneToOneField("RegisteredModel", primary_key=True, on_delete=models.CASCADE, related_name="document")
+    model = models.OneToOneField(
+        "RegisteredModel", primary_key=True, on_delete=models.CASCADE, related_name="document"
+    )
     title = models.TextField(help_text="Name, split into words.")
     summary = models.TextField(blank=True, help_text="Purpose, task.")
     keywords = models.TextField(blank=True, help_text="Tags, library, dataset names, framework, team.")

@@ -80,7 +80,13 @@ class Actor:
 
     @classmethod
     def of(
-        cls, user: User | None, *, door: str, address: str = "", request_id: str = "", token: ApiToken | None = None
+        cls,
+        user: User | None,
+        *,
+        door: str,
+        address: str = "",
+        request_id: str = "",
+        token: ApiToken | None = None,
     ) -> Actor:
         """The actor behind a request; an anonymous or inactive user is nobody."""
         known = user if user is not None and user.is_authenticated and user.is_active else None
@@ -126,7 +132,9 @@ class Actor:
 
 
 def may(actor: Actor, right: Right, team: Team | int | None) -> bool:
-    """Whether role and token allow this in the team (site admins: everywhere). Says nothing of reading internal models."""
+    """Whether role and token allow this in the team (site admins: everywhere). Says nothing of reading
+    internal models.
+    """
     if actor.is_system:
         return True
     if not actor.is_known or (actor.scopes is not None and not actor.scopes & _SCOPES[right]):
@@ -206,7 +214,9 @@ def get_model(name: str, *, by: Actor, right: Right = Right.READ) -> RegisteredM
         former = ModelRedirect.objects.filter(name=name).values_list("model_id", flat=True).first()
         model = readable.filter(pk=former).first() if former else None
     if model is None:
-        raise NotFound(f"There is no model “{name}” that you may see.", next_step="Search for it, or ask its team.")
+        raise NotFound(
+            f"There is no model “{name}” that you may see.", next_step="Search for it, or ask its team."
+        )
     if right is not Right.READ:
         require(by, right, model.team)
     return model
@@ -227,7 +237,14 @@ def get_version(name: str, revision: str | int, *, by: Actor, right: Right = Rig
 def find_revision(model: RegisteredModel, revision: str) -> ModelVersion | None:
     """The version a revision names within a model, or None."""
     versions = ModelVersion.objects.filter(model=model).select_related(
-        "model__team", "model__owner", "owner", "created_by", "last_promoted_by", "manifest", "rollback_target", "run"
+        "model__team",
+        "model__owner",
+        "owner",
+        "created_by",
+        "last_promoted_by",
+        "manifest",
+        "rollback_target",
+        "run",
     )
     if revision.isascii() and revision.isdigit():
         number = int(revision)

@@ -83,7 +83,7 @@ def _clean_model_field(name: str, value: Any) -> Any:
     if name == "card":
         return metadata.clean_text(name, value, limit=MAX_CARD, lines=True)
     if name in MODEL_FIELDS:
-        limit = RegisteredModel._meta.get_field(name).max_length or 500
+        limit = getattr(RegisteredModel._meta.get_field(name), "max_length", None) or 500
         return metadata.clean_text(name, value, limit=limit)
     raise Invalid(str(name)[:100], "There is no such field.")
 
@@ -98,7 +98,9 @@ def _find_team(value: Any) -> Team | None:
 
 
 def _owning_team(name: str, team: Team | None, by: Actor) -> Team:
-    """The team of a new name: its namespace's, the one given, the person's default, or the only one she registers in."""
+    """The team of a new name: its namespace's, the one given, the person's default, or the only one she
+    registers in.
+    """
     require_login(by)
     namespace, _ = split_name(name)
     if namespace:
@@ -114,7 +116,9 @@ def _owning_team(name: str, team: Team | None, by: Actor) -> Team:
         return Team.objects.get(pk=by.user.default_team_id)
     teams = list(Team.objects.filter(pk__in=by.roles.keys())[:2])
     if len(teams) != 1:
-        raise Invalid("team", "Say which team owns it: write team/name, or choose a default team in your profile.")
+        raise Invalid(
+            "team", "Say which team owns it: write team/name, or choose a default team in your profile."
+        )
     return teams[0]
 
 
@@ -131,16 +135,20 @@ def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fi
     tags = clean.pop("tags", {})
     if ModelRedirect.objects.filter(name=name).exists():
         raise AlreadyExists(
-            f"“{name}” is the former name of another model.", next_step="Choose another name, or use that model."
+            f"“{name}” is the former name of another model.",
+            next_step="Choose another name, or use that model.",
         )
     now = timezone.now()
-    model = RegisteredModel(name=name, team=owning, created_by=by.user, created_at=now, updated_at=now, **clean)
+    model = RegisteredModel(
+        name=name, team=owning, created_by=by.user, created_at=now, updated_at=now, **clean
+    )
     try:
         with transaction.atomic():
             model.save(force_insert=True)
     except IntegrityError as error:
         raise AlreadyExists(
-            f"There is already a model “{name}”.", next_step="Register a new version of it, or choose another name."
+            f"There is already a model “{name}”.",
+            next_step="Register a new version of it, or choose another name.",
         ) from error
     ModelTag.objects.bulk_create([ModelTag(model=model, key=key, value=value) for key, value in tags.items()])
     index.refresh([model.pk])
@@ -179,7 +187,9 @@ def update_model(model: RegisteredModel, *, by: Actor, **fields: Any) -> Registe
         before = _plain({name: getattr(model, name) for name in changed})
         for name, value in changed.items():
             setattr(model, name, value)
-        audit.record("model.updated", by=by, subject=model.name, model=model, before=before, after=_plain(changed))
+        audit.record(
+            "model.updated", by=by, subject=model.name, model=model, before=before, after=_plain(changed)
+        )
         events.emit("model.updated", model=model, payload={"name": model.name, "fields": sorted(changed)})
     if changed or tags is not None:
         _touch(model, *changed)
@@ -192,7 +202,9 @@ def _check_new_team(model: RegisteredModel, team: Team | None, by: Actor) -> Non
     if team != model.team:
         require(by, Right.EDIT_MODEL, team)
         if split_name(model.name)[0]:
-            raise Conflict(f"“{model.name}” belongs to team {model.team.slug} by its name.", next_step="Rename it.")
+            raise Conflict(
+                f"“{model.name}” belongs to team {model.team.slug} by its name.", next_step="Rename it."
+            )
 
 
 def _touch(model: RegisteredModel, *fields: str) -> None:
@@ -262,10 +274,14 @@ def rename_model(model: RegisteredModel, *, to: str, by: Actor) -> RegisteredMod
 
 @transaction.atomic
 def delete_model(model: RegisteredModel, *, by: Actor, reason: str = "") -> None:
-    """Delete a model with all its versions. Raises Conflict while one is in staging or production, or a base of another's."""
+    """Delete a model with all its versions. Raises Conflict while one is in staging or production, or a base
+    of another's.
+    """
     require(by, Right.DELETE, model.team)
     model = lock(model)
-    live = ModelVersion.objects.filter(model=model, stage__in=[Stage.PRODUCTION, Stage.STAGING]).order_by("number")
+    live = ModelVersion.objects.filter(model=model, stage__in=[Stage.PRODUCTION, Stage.STAGING]).order_by(
+        "number"
+    )
     if numbers := list(live.values_list("number", flat=True)[:5]):
         raise Conflict(
             f"{model.name} has versions in staging or production: {', '.join(f'v{n}' for n in numbers)}.",
@@ -353,7 +369,12 @@ def register_version(
     model.save(update_fields=["last_number", "version_count", "updated_at"])
     refresh_newest(model)
     index.refresh([model.pk])
-    after = {**_plain(columns), "digest": manifest.digest, "files": manifest.file_count, "bytes": manifest.total_size}
+    after = {
+        **_plain(columns),
+        "digest": manifest.digest,
+        "files": manifest.file_count,
+        "bytes": manifest.total_size,
+    }
     audit.record("version.registered", by=by, subject=str(version), model=model, after=after)
     events.emit(
         "version.registered",
@@ -376,9 +397,13 @@ def _split(clean: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _add_collections(version: ModelVersion, collections: dict[str, Any], by: Actor) -> None:
     _insert_metrics(version, collections.get("metrics", []), by)
     _insert_reports(version, collections.get("reports", []))
-    RiskFlag.objects.bulk_create([RiskFlag(version=version, name=name) for name in collections.get("risk_flags", [])])
+    RiskFlag.objects.bulk_create(
+        [RiskFlag(version=version, name=name) for name in collections.get("risk_flags", [])]
+    )
     tags = collections.get("tags", {})
-    VersionTag.objects.bulk_create([VersionTag(version=version, key=key, value=value) for key, value in tags.items()])
+    VersionTag.objects.bulk_create(
+        [VersionTag(version=version, key=key, value=value) for key, value in tags.items()]
+    )
     for alias in dict.fromkeys(collections.get("aliases", [])):
         point_alias(version, alias, by)
 
@@ -420,7 +445,8 @@ def _lock_version(version: ModelVersion) -> ModelVersion:
 def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, Any]) -> ModelVersion:
     """Fill in or change what may change. Metrics are added; reports, risk flags and tags are replaced as given.
 
-    What came with training (lineage, framework, signature) may be filled in once and then stays. Raises Invalid, Conflict,
+    What came with training (lineage, framework, signature) may be filled in once and then stays. Raises
+    Invalid, Conflict,
     Forbidden.
     """
     require(by, Right.EDIT_VERSION, version.model.team)
@@ -444,7 +470,9 @@ def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, A
     if changed.keys() & lineage.COLUMNS:
         lineage.connect(version, relation=lineage.check_relation(""), by=by)
     index.refresh([version.model_id])
-    audit.record("version.updated", by=by, subject=str(version), model=version.model, before=before, after=after)
+    audit.record(
+        "version.updated", by=by, subject=str(version), model=version.model, before=before, after=after
+    )
     events.emit(
         "version.updated",
         model=version.model,
@@ -516,7 +544,9 @@ def add_metrics(version: ModelVersion, *, metrics: Any, by: Actor) -> ModelVersi
     return update_version(version, by=by, metadata={"metrics": metrics})
 
 
-def set_version_tags(version: ModelVersion, *, tags: Mapping[str, str] | list[str], by: Actor) -> ModelVersion:
+def set_version_tags(
+    version: ModelVersion, *, tags: Mapping[str, str] | list[str], by: Actor
+) -> ModelVersion:
     """Replace all tags of a version."""
     return update_version(version, by=by, metadata={"tags": tags})
 

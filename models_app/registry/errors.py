@@ -75,7 +75,9 @@ class Invalid(RegistryError):
 
     code = "invalid"
 
-    def __init__(self, field: str, why: str, *, more: list[FieldProblem] | None = None, next_step: str = "") -> None:
+    def __init__(
+        self, field: str, why: str, *, more: list[FieldProblem] | None = None, next_step: str = ""
+    ) -> None:
         super().__init__(why if not field else f"{field}: {why}", next_step=next_step)
         self.problems = [FieldProblem(field, why), *(more or [])]
 

@@ -12,7 +12,9 @@ from models_app.models import OutboxEvent, RegisteredModel
 KEEP = timedelta(days=30)
 
 
-def emit(name: str, *, model: RegisteredModel | None = None, payload: dict[str, Any] | None = None) -> OutboxEvent:
+def emit(
+    name: str, *, model: RegisteredModel | None = None, payload: dict[str, Any] | None = None
+) -> OutboxEvent:
     """Write one event in the caller's transaction. `name` is `noun.verb`, `payload` JSON-ready."""
     return OutboxEvent.objects.create(name=name, model_ref=model.pk if model else None, payload=payload or {})
 

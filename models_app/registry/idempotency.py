@@ -16,7 +16,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from models_app.models import IdempotencyRecord
+from models_app.models import IdempotencyRecord, User
 
 from .access import Actor
 from .errors import Conflict, Invalid
@@ -55,7 +55,7 @@ def remember(key: str | None, *, by: Actor, fingerprint: str, work: Callable[[],
     if known := stored(key, by=by, fingerprint=fingerprint):
         return known
     with transaction.atomic():
-        record = _claim(key, by=by, fingerprint=fingerprint)
+        record = _claim(key, user=by.user, fingerprint=fingerprint)
         if record is not None:
             answer = work()
             record.status, record.body = answer.status, answer.body
@@ -67,19 +67,21 @@ def remember(key: str | None, *, by: Actor, fingerprint: str, work: Callable[[],
     raise Conflict("A request with this Idempotency-Key is under way.", next_step="Try again shortly.")
 
 
-def _claim(key: str, *, by: Actor, fingerprint: str) -> IdempotencyRecord | None:
+def _claim(key: str, *, user: User, fingerprint: str) -> IdempotencyRecord | None:
     """The record that makes this request the first with its key, or None when another is."""
-    IdempotencyRecord.objects.filter(user=by.user, key=key, created_at__lte=timezone.now() - KEEP).delete()
+    IdempotencyRecord.objects.filter(user=user, key=key, created_at__lte=timezone.now() - KEEP).delete()
     try:
         with transaction.atomic():
-            return IdempotencyRecord.objects.create(user=by.user, key=key, fingerprint=fingerprint)
+            return IdempotencyRecord.objects.create(user=user, key=key, fingerprint=fingerprint)
     except IntegrityError:
         return None
 
 
 def stored(key: str, *, by: Actor, fingerprint: str) -> Answer | None:
     """The answer already given for a key, or None. Raises Invalid when it was given to another request."""
-    record = IdempotencyRecord.objects.filter(user=by.user, key=key, created_at__gt=timezone.now() - KEEP).first()
+    record = IdempotencyRecord.objects.filter(
+        user=by.user, key=key, created_at__gt=timezone.now() - KEEP
+    ).first()
     if record is None or not record.status:
         return None
     if record.fingerprint != fingerprint:

@@ -85,7 +85,9 @@ def move(
         _settle(model, now)
         return transition
     policies.check(version, to=to)
-    former = list(ModelVersion.objects.filter(model=model).in_stage(Stage.PRODUCTION).order_by("-last_promoted_at"))
+    former = list(
+        ModelVersion.objects.filter(model=model).in_stage(Stage.PRODUCTION).order_by("-last_promoted_at")
+    )
     version.rollback_target = former[0] if former else None
     transition = _change(version, to=to, kind=TransitionKind.MOVE, by=by, reason=reason, at=now)
     if not keep_former:
@@ -104,9 +106,10 @@ def move(
 
 
 def _current(version: ModelVersion, model: RegisteredModel) -> ModelVersion:
-    current = ModelVersion.objects.select_related("owner").filter(pk=version.pk).first()
+    """The version as it is now, under the lock of its model. Raises NotFound when that model does not have it."""
+    current = ModelVersion.objects.select_related("owner").filter(pk=version.pk, model=model).first()
     if current is None:
-        raise NotFound(f"{version} was deleted.")
+        raise NotFound(f"{model.name} has no such version any more.")
     current.model = model
     return current
 
@@ -175,7 +178,11 @@ def _settle(model: RegisteredModel, at: datetime) -> None:
 def current_production(model: RegisteredModel) -> ModelVersion | None:
     """The version promoted last among those in production."""
     versions = ModelVersion.objects.filter(model=model).in_stage(Stage.PRODUCTION)
-    return versions.select_related("rollback_target", "last_promoted_by").order_by("-last_promoted_at", "-number").first()
+    return (
+        versions.select_related("rollback_target", "last_promoted_by")
+        .order_by("-last_promoted_at", "-number")
+        .first()
+    )
 
 
 def rollback_target(model: RegisteredModel) -> ModelVersion | None:
@@ -189,8 +196,8 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
     """Make the previous production version production again and archive the one that replaced it.
 
     The target was let into production once, so the policy is not asked again. It keeps its own rollback target, so that
-    rolling back twice goes back two versions, but never returns to the one just taken out. Raises Conflict when there is nothing to go back to,
-    Invalid without a reason, Forbidden.
+    rolling back twice goes back two versions, but never returns to the one just taken out. Raises Conflict when there
+    is nothing to go back to, Invalid without a reason, Forbidden.
     """
     model = lock(model)
     require(by, Right.ROLLBACK, model.team)
@@ -200,21 +207,26 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
     current = current_production(model)
     if current is None:
         raise Conflict(f"{model.name} has nothing in production.")
-    if current.rollback_target_id is None:
+    target_id = current.rollback_target_id
+    if target_id is None:
         raise Conflict(
             f"{model.name} has no earlier production version to go back to.",
             next_step=f"Archive v{current.number}, or promote another version.",
         )
     current = _current(current, model)
-    target = _current(ModelVersion.objects.get(pk=current.rollback_target_id), model)
+    target = _current(ModelVersion.objects.get(pk=target_id), model)
     if target.rollback_target_id == current.pk:
         target.rollback_target = None
     now = timezone.now()
     if target.stage == Stage.PRODUCTION:
         # It was kept beside its successor: it is still there, only the successor goes.
-        transition = _change(current, to=Stage.ARCHIVED, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now)
+        transition = _change(
+            current, to=Stage.ARCHIVED, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now
+        )
     else:
-        transition = _change(target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now)
+        transition = _change(
+            target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now
+        )
         _change(
             current,
             to=Stage.ARCHIVED,
@@ -276,13 +288,13 @@ def point_alias(version: ModelVersion, name: str, by: Actor) -> Alias:
 
 @transaction.atomic
 def set_alias(model: RegisteredModel, *, name: str, version: ModelVersion, by: Actor) -> Alias:
-    """Point an alias at a version, new or moved. Raises Invalid("alias"), Forbidden, Conflict for another model's version."""
+    """Point an alias at a version, new or moved. Raises Invalid("alias"), Forbidden, NotFound for another
+    model's version.
+    """
     require(by, Right.EDIT_VERSION, model.team)
     check_alias(name)
     model = lock(model)
     version = _current(version, model)
-    if version.model_id != model.pk:
-        raise Conflict(f"{version} is no version of {model.name}.")
     alias = point_alias(version, name, by)
     _touch_version(version, model)
     return alias
@@ -300,7 +312,12 @@ def delete_alias(model: RegisteredModel, *, name: str, by: Actor) -> None:
     version.model = model
     alias.delete()
     audit.record(
-        "alias.deleted", by=by, subject=str(version), model=model, before={name: version.number}, after={name: None}
+        "alias.deleted",
+        by=by,
+        subject=str(version),
+        model=model,
+        before={name: version.number},
+        after={name: None},
     )
     events.emit(
         "alias.deleted", model=model, payload={"name": model.name, "alias": name, "version": version.number}

@@ -57,7 +57,12 @@ def inherit_from_run(columns: dict[str, Any], run: Run | None) -> None:
         "code_repository": run.code_repository,
         "code_commit": run.code_commit,
     }
-    trained_on = run.inputs.select_related("dataset").order_by("id").filter(context__in=["", "training", "train"]).first()
+    trained_on = (
+        run.inputs.select_related("dataset")
+        .order_by("id")
+        .filter(context__in=["", "training", "train"])
+        .first()
+    )
     if trained_on is not None and not columns.get("dataset_name"):
         dataset = trained_on.dataset
         known |= {
@@ -78,7 +83,11 @@ def connect(version: ModelVersion, *, relation: str, by: Actor) -> None:
             name=version.dataset_name,
             version=version.dataset_version,
             digest=version.dataset_digest,
-            defaults={"path": version.dataset_path, "license": version.dataset_license, "team": version.model.team},
+            defaults={
+                "path": version.dataset_path,
+                "license": version.dataset_license,
+                "team": version.model.team,
+            },
         )
         _add_edge(version, Relation.TRAINED_ON, dataset=dataset)
     if version.base_model:
@@ -90,7 +99,9 @@ def connect(version: ModelVersion, *, relation: str, by: Actor) -> None:
 
 
 def _base_version(text: str, by: Actor) -> ModelVersion | None:
-    """The version here that `name@revision` names, if the actor may read it; anything else is an upstream model elsewhere."""
+    """The version here that `name@revision` names, if the actor may read it; anything else is an upstream
+    model elsewhere.
+    """
     name, revision = parse_revision(text)
     if revision is None:
         return None
@@ -123,7 +134,9 @@ def link(
     base_version: ModelVersion | None = None,
     upstream: str = "",
 ) -> LineageEdge:
-    """Add one edge by hand: a dataset, a base version, or an upstream model elsewhere. Raises Invalid, Conflict, Forbidden."""
+    """Add one edge by hand: a dataset, a base version, or an upstream model elsewhere. Raises Invalid,
+    Conflict, Forbidden.
+    """
     require(by, Right.EDIT_VERSION, version.model.team)
     if relation not in Relation.values:
         raise Invalid("relation", f"One of {', '.join(Relation.values)}.")
@@ -154,13 +167,16 @@ def _descends(version: ModelVersion, ancestor: ModelVersion) -> bool:
 
 def refuse_if_base(versions: QuerySet[ModelVersion], *, outside: RegisteredModel | None = None) -> None:
     """Raises Conflict when another version (of another model, with `outside`) was made from one of these."""
-    edges = LineageEdge.objects.filter(base_version__in=versions).select_related("version__model", "base_version__model")
+    edges = LineageEdge.objects.filter(base_version__in=versions).select_related(
+        "version__model", "base_version__model"
+    )
     if outside is not None:
         edges = edges.exclude(version__model=outside)
     edge = edges.first()
     if edge is not None:
         raise Conflict(
-            f"{edge.version} was made from {edge.base_version}.", next_step="Its history would be lost; archive it instead."
+            f"{edge.version} was made from {edge.base_version}.",
+            next_step="Its history would be lost; archive it instead.",
         )
 
 
@@ -257,15 +273,27 @@ def _add_sources(result: Graph, level: list[ModelVersion]) -> None:
     ids = [version.pk for version in level]
     for version in level:
         here = f"v{version.pk}"
-        if version.run_id:
-            run = version.run
-            result.join(result.add(Node(f"r{run.pk}", "run", run.name or run.uid[:8], run.uid, run.uid)), here, "trained")
+        run = version.run
+        if run is not None:
+            result.join(
+                result.add(Node(f"r{run.pk}", "run", run.name or run.uid[:8], run.uid, run.uid)),
+                here,
+                "trained",
+            )
         elif version.training_run_id:
-            node = Node(f"x{version.training_run_id}", "run", version.training_run_id[:40], version.training_run_id)
+            node = Node(
+                f"x{version.training_run_id}", "run", version.training_run_id[:40], version.training_run_id
+            )
             result.join(result.add(node), here, "trained")
         if version.code_commit or version.code_repository:
-            label = f"{version.code_repository.rstrip('/').rsplit('/', 1)[-1]}@{version.code_commit[:8]}".strip("@")
-            node = Node(f"c{version.code_repository}@{version.code_commit}", "code", label, version.code_repository)
+            label = (
+                f"{version.code_repository.rstrip('/').rsplit('/', 1)[-1]}@{version.code_commit[:8]}".strip(
+                    "@"
+                )
+            )
+            node = Node(
+                f"c{version.code_repository}@{version.code_commit}", "code", label, version.code_repository
+            )
             result.join(result.add(node), f"r{version.run_id}" if version.run_id else here, "code")
     inputs = RunInput.objects.filter(run__versions__in=ids).select_related("dataset", "run").distinct()
     covered = set()
@@ -288,7 +316,9 @@ def _readable(version: ModelVersion, by: Actor) -> bool:
 
 
 def _version_node(version: ModelVersion, *, current: bool = False) -> Node:
-    return Node(f"v{version.pk}", "version", str(version), version.model.purpose, str(version), current, version.stage)
+    return Node(
+        f"v{version.pk}", "version", str(version), version.model.purpose, str(version), current, version.stage
+    )
 
 
 def _hidden_node(version: ModelVersion) -> Node:

@@ -68,11 +68,17 @@ GROUPS: tuple[Group, ...] = (
             _once("code_repository", "Code repository", "URL or path of the repository."),
             _once("code_commit", "Code commit"),
             _once("training_run_id", "Training run", "The run's id where it was trained."),
-            _once("base_model", "Base model", "Upstream model: name@version here, or a name or URL elsewhere."),
+            _once(
+                "base_model", "Base model", "Upstream model: name@version here, or a name or URL elsewhere."
+            ),
         ),
     ),
     Group("metrics", "Metrics", ()),
-    Group("operational", "Operational", (Field("serving_endpoint", "Serving endpoint", "Where it answers.", "url"),)),
+    Group(
+        "operational",
+        "Operational",
+        (Field("serving_endpoint", "Serving endpoint", "Where it answers.", "url"),),
+    ),
     Group(
         "compliance",
         "Compliance",
@@ -131,7 +137,8 @@ class _Problems:
 
 
 def clean_version_metadata(data: Mapping[str, Any], *, at_registration: bool = False) -> dict[str, Any]:
-    """Checked and normalised values of the fields that are given. Raises Invalid listing every problem, unknown fields too.
+    """Checked and normalised values of the fields that are given. Raises Invalid listing every problem,
+    unknown fields too.
 
     `owner` becomes a User or None, `metrics` a list of MetricInput, `reports` of ReportInput, `tags` a dict,
     `risk_flags` and `aliases` lists of str.
@@ -151,7 +158,10 @@ def clean_version_metadata(data: Mapping[str, Any], *, at_registration: bool = F
             elif name == "tags":
                 clean[name] = clean_tags(value)
             elif name == "aliases":
-                clean[name] = [check_alias(_text("aliases", alias, 255)) for alias in _list("aliases", value)]
+                clean[name] = [
+                    check_alias(_text("aliases", alias, 255), field="aliases")
+                    for alias in _list("aliases", value)
+                ]
             elif at_registration and name in AT_REGISTRATION:
                 clean[name] = _text(name, value, 2000)
             else:
@@ -162,6 +172,10 @@ def clean_version_metadata(data: Mapping[str, Any], *, at_registration: bool = F
     return clean
 
 
+def _max_length(name: str) -> int:
+    return getattr(ModelVersion._meta.get_field(name), "max_length", None) or MAX_LONG
+
+
 def _clean_field(field: Field, value: Any) -> Any:
     if field.kind == "user":
         return find_person(field.name, value)
@@ -169,7 +183,7 @@ def _clean_field(field: Field, value: Any) -> Any:
         return clean_json(field.name, value)
     if value is None:
         value = ""
-    limit = MAX_LONG if field.kind == "long" else ModelVersion._meta.get_field(field.name).max_length or MAX_LONG
+    limit = MAX_LONG if field.kind == "long" else _max_length(field.name)
     text = _text(field.name, value, limit, lines=field.kind == "long")
     if field.kind == "spdx":
         return clean_license(field.name, text)
@@ -188,7 +202,9 @@ def _text(field: str, value: Any, limit: int, *, lines: bool = False) -> str:
     text = value.strip()
     if len(text) > limit:
         raise Invalid(field, f"At most {limit} characters; this has {len(text)}.")
-    if any((ord(char) < 32 and not (lines and char in "\n\r\t")) or 0xD800 <= ord(char) < 0xE000 for char in text):
+    if any(
+        (ord(char) < 32 and not (lines and char in "\n\r\t")) or 0xD800 <= ord(char) < 0xE000 for char in text
+    ):
         raise Invalid(field, "May not contain control characters.")
     return text
 
@@ -260,14 +276,17 @@ def _list(field: str, value: Any) -> list[Any]:
 
 
 def clean_metrics(value: Any) -> list[MetricInput]:
-    """From {name: number} or [{name, value, dataset?, split?, higher_is_better?}]. Raises Invalid; NaN and infinities too."""
-    rows = [{"name": name, "value": number} for name, number in value.items()] if isinstance(value, Mapping) else value
+    """From {name: number} or [{name, value, dataset?, split?, higher_is_better?}]. Raises Invalid; NaN and
+    infinities too.
+    """
+    rows = (
+        [{"name": name, "value": number} for name, number in value.items()]
+        if isinstance(value, Mapping)
+        else value
+    )
     result: dict[tuple[str, str, str], MetricInput] = {}
     for row in _list("metrics", rows):
-        if isinstance(row, MetricInput):
-            metric = row
-        else:
-            metric = _clean_metric(row)
+        metric = row if isinstance(row, MetricInput) else _clean_metric(row)
         key = (metric.name, metric.dataset, metric.split)
         if key in result:
             raise Invalid("metrics", f"“{metric.name}” is given twice for the same dataset and split.")
@@ -360,7 +379,7 @@ def grouped(version: ModelVersion) -> list[GroupRows]:
 def _row(version: ModelVersion, field: Field) -> Row:
     value = getattr(version, field.name)
     if field.kind == "choice":
-        display = version.get_pii_usage_display() if value else ""  # type: ignore[attr-defined]
+        display = version.get_pii_usage_display() if value else ""
     elif field.kind == "json":
         display = json.dumps(value, indent=2, ensure_ascii=False) if value else ""
     elif field.kind == "user":

@@ -14,17 +14,63 @@ MAX_NAME = 256
 # First segments of our URLs and of the doors to come: a model named so could not be reached.
 RESERVED = frozenset(
     {
-        "account", "admin", "ajax-api", "api", "approvals", "audit", "client.py", "compare", "datasets",
-        "deployments", "docs", "favicon.ico", "get-artifact", "health", "healthz", "help", "info.lfs",
-        "login", "logout", "model-versions", "models", "oauth", "readyz", "register", "registration",
-        "robots.txt", "runs", "search", "static", "teams", "tfhub", "torchhub", "version", "versions",
+        "account",
+        "admin",
+        "ajax-api",
+        "api",
+        "approvals",
+        "audit",
+        "client.py",
+        "compare",
+        "datasets",
+        "deployments",
+        "docs",
+        "favicon.ico",
+        "get-artifact",
+        "health",
+        "healthz",
+        "help",
+        "info.lfs",
+        "login",
+        "logout",
+        "model-versions",
+        "models",
+        "oauth",
+        "readyz",
+        "register",
+        "registration",
+        "robots.txt",
+        "runs",
+        "search",
+        "static",
+        "teams",
+        "tfhub",
+        "torchhub",
+        "version",
+        "versions",
     }
 )
 # Tabs of a model's page: as a second segment they would hide it.
 RESERVED_SECOND = frozenset(
     {
-        "activity", "alias", "card", "compare", "delete", "deployments", "download", "edit", "files",
-        "lineage", "move", "register", "rename", "rollback", "settings", "tags", "upload", "versions",
+        "activity",
+        "alias",
+        "card",
+        "compare",
+        "delete",
+        "deployments",
+        "download",
+        "edit",
+        "files",
+        "lineage",
+        "move",
+        "register",
+        "rename",
+        "rollback",
+        "settings",
+        "tags",
+        "upload",
+        "versions",
     }
 )
 _FORBIDDEN = set("/:@\\")
@@ -82,10 +128,10 @@ def check_team_slug(slug: str) -> str:
     return slug
 
 
-def check_alias(alias: str) -> str:
-    """Letters, digits, `_`, `-`, `.`; not a number, a stage or `latest`; raises Invalid("alias")."""
+def check_alias(alias: str, *, field: str = "alias") -> str:
+    """Letters, digits, `_`, `-`, `.`; not a number, a stage or `latest`; raises Invalid(field)."""
     if not _ALIAS.fullmatch(alias or "") or alias.startswith("."):
-        raise Invalid("alias", "1 to 255 of letters, digits, “_”, “-” and “.”.")
+        raise Invalid(field, "1 to 255 of letters, digits, “_”, “-” and “.”.")
     if alias.lower() == "latest" or alias.lower() in Stage.values or _VERSION_LIKE.fullmatch(alias):
-        raise Invalid("alias", f"“{alias}” already has a meaning: numbers, stages and “latest” are no aliases.")
+        raise Invalid(field, f"“{alias}” already has a meaning: numbers, stages and “latest” are no aliases.")
     return alias

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -75,8 +76,10 @@ def _full_clean(instance: User | Team, *, exclude: list[str] | None = None) -> N
 
 
 @transaction.atomic
-def update_profile(user: User, *, by: Actor, **fields: object) -> User:
-    """Change one's own name, e-mail, theme, hotkeys or default team (site admins: anyone's). Raises Invalid, Forbidden."""
+def update_profile(user: User, *, by: Actor, **fields: Any) -> User:
+    """Change one's own name, e-mail, theme, hotkeys or default team (site admins: anyone's). Raises Invalid,
+    Forbidden.
+    """
     require_login(by)
     if by.user != user and not by.is_site_admin:
         raise Forbidden("You may change your own profile only.")
@@ -122,7 +125,13 @@ def update_team(team: Team, *, by: Actor, name: str, description: str = "") -> T
     team.name, team.description = name, description
     _full_clean(team)
     team.save(update_fields=["name", "description"])
-    audit.record("team.updated", by=by, subject=team.slug, before=before, after={"name": name, "description": description})
+    audit.record(
+        "team.updated",
+        by=by,
+        subject=team.slug,
+        before=before,
+        after={"name": name, "description": description},
+    )
     return team
 
 
@@ -158,13 +167,17 @@ def remove_member(team: Team, *, user: User, by: Actor) -> None:
     if membership.role == Role.ADMIN:
         _keep_one_admin(team, leaving=user, by=by)
     membership.delete()
-    audit.record("team.member_removed", by=by, subject=f"{team.slug}/{user.username}", before={"role": membership.role})
+    audit.record(
+        "team.member_removed", by=by, subject=f"{team.slug}/{user.username}", before={"role": membership.role}
+    )
 
 
 def _keep_one_admin(team: Team, *, leaving: User, by: Actor) -> None:
     others = Membership.objects.filter(team=team, role=Role.ADMIN).exclude(user=leaving)
     if not by.is_site_admin and not others.exists():
-        raise Conflict(f"{leaving} is the last admin of {team.slug}.", next_step="Make somebody else admin first.")
+        raise Conflict(
+            f"{leaving} is the last admin of {team.slug}.", next_step="Make somebody else admin first."
+        )
 
 
 def _digest(secret: str) -> str:
@@ -193,7 +206,12 @@ def create_token(
         raise Invalid("expires_at", "Must be in the future.")
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
     token = ApiToken.objects.create(
-        user=user, name=name.strip(), prefix=secret[:10], digest=_digest(secret), scopes=chosen, expires_at=expires_at
+        user=user,
+        name=name.strip(),
+        prefix=secret[:10],
+        digest=_digest(secret),
+        scopes=chosen,
+        expires_at=expires_at,
     )
     audit.record("token.created", by=by, subject=f"{user.username}/{token.prefix}", after={"scopes": chosen})
     return token, secret

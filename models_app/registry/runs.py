@@ -49,7 +49,9 @@ def experiments_for(actor: Actor) -> QuerySet[Experiment]:
 
 def runs_for(actor: Actor) -> QuerySet[Run]:
     """The runs the actor may read."""
-    return Run.objects.filter(_readable(actor, "experiment__")).select_related("experiment__team", "created_by")
+    return Run.objects.filter(_readable(actor, "experiment__")).select_related(
+        "experiment__team", "created_by"
+    )
 
 
 def datasets_for(actor: Actor) -> QuerySet[Dataset]:
@@ -162,7 +164,9 @@ def create_run(
 
 
 @transaction.atomic
-def log(run: Run, *, by: Actor, params: Any = None, metrics: Any = None, tags: Any = None, datasets: Any = None) -> None:
+def log(
+    run: Run, *, by: Actor, params: Any = None, metrics: Any = None, tags: Any = None, datasets: Any = None
+) -> None:
     """Add to a run. Tags may change, params may not: raises Conflict for another value. Raises Invalid, Forbidden."""
     _require_logging(by, run.experiment)
     Run.objects.select_for_update(of=("self",), no_key=True).get(pk=run.pk)
@@ -172,8 +176,12 @@ def log(run: Run, *, by: Actor, params: Any = None, metrics: Any = None, tags: A
 def _write(run: Run, *, params: Any, metrics: Any, tags: Any, datasets: Any, by: Actor) -> None:
     _write_params(run, _pairs("params", params))
     rows = [RunTag(run=run, key=key, value=value) for key, value in _pairs("tags", tags).items()]
-    RunTag.objects.bulk_create(rows, update_conflicts=True, unique_fields=["run", "key"], update_fields=["value"])
-    RunMetric.objects.bulk_create([RunMetric(run=run, **point) for point in _points(metrics)], batch_size=2000)
+    RunTag.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["run", "key"], update_fields=["value"]
+    )
+    RunMetric.objects.bulk_create(
+        [RunMetric(run=run, **point) for point in _points(metrics)], batch_size=2000
+    )
     for row in _rows("datasets", datasets):
         if not isinstance(row, Mapping):
             raise Invalid("datasets", "Each must be an object with a name.")
@@ -220,15 +228,23 @@ def _write_params(run: Run, params: dict[str, str]) -> None:
     for key, value in params.items():
         if known.get(key, value) != value:
             raise Conflict(f"The param “{key}” of run {run.uid} is already “{known[key][:80]}”.")
-    RunParam.objects.bulk_create([RunParam(run=run, key=k, value=v) for k, v in params.items() if k not in known])
+    RunParam.objects.bulk_create(
+        [RunParam(run=run, key=k, value=v) for k, v in params.items() if k not in known]
+    )
 
 
 def _points(value: Any) -> Iterable[dict[str, Any]]:
-    rows = [{"key": key, "value": number} for key, number in value.items()] if isinstance(value, Mapping) else value
+    rows = (
+        [{"key": key, "value": number} for key, number in value.items()]
+        if isinstance(value, Mapping)
+        else value
+    )
     points = []
     for row in _rows("metrics", rows):
         if not isinstance(row, Mapping) or set(row) - {"key", "value", "step", "at"}:
-            raise Invalid("metrics", "Each must be an object with key and value, and step and at if you like.")
+            raise Invalid(
+                "metrics", "Each must be an object with key and value, and step and at if you like."
+            )
         key = clean_text("metrics", row.get("key", ""), limit=250)
         number, step = row.get("value"), row.get("step", 0)
         if not key:
@@ -258,7 +274,9 @@ def _moment(value: Any) -> datetime:
 
 
 @transaction.atomic
-def finish_run(run: Run, *, by: Actor, status: str = RunStatus.FINISHED, ended_at: datetime | None = None) -> Run:
+def finish_run(
+    run: Run, *, by: Actor, status: str = RunStatus.FINISHED, ended_at: datetime | None = None
+) -> Run:
     """End a run, or set it running again. Raises Invalid, Forbidden."""
     _require_logging(by, run.experiment)
     if status not in RunStatus.values:

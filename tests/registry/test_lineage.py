@@ -15,19 +15,28 @@ def labels(graph, kind):
 def test_the_picture_has_data_code_run_base_and_derived(people):
     base = builders.version(builders.model("risk/base", by=people.bob), by=people.bob)
     run = runs.create_run(
-        by=people.bob, name="nightly", datasets=[{"name": "tx", "version": "3"}], code_repository="r", code_commit="c" * 12
+        by=people.bob,
+        name="nightly",
+        datasets=[{"name": "tx", "version": "3"}],
+        code_repository="r",
+        code_commit="c" * 12,
     )
     model = builders.model(by=people.bob)
     version = builders.version(model, by=people.bob, run=run.uid, base_model="risk/base@1")
     child = builders.version(
-        builders.model("risk/child", by=people.bob), by=people.bob, base_model=f"{model.name}@1", base_relation="quantized"
+        builders.model("risk/child", by=people.bob),
+        by=people.bob,
+        base_model=f"{model.name}@1",
+        base_relation="quantized",
     )
     graph = lineage.graph(version, by=people.dave)
     assert labels(graph, "version") == {str(base), str(version), str(child)}
     assert labels(graph, "dataset") == {"tx@3"}
     assert labels(graph, "run") == {"nightly"}
     assert labels(graph, "code") == {"r@cccccccc"}
-    words = {(graph.nodes[edge.source].label, graph.nodes[edge.target].label, edge.label) for edge in graph.edges}
+    words = {
+        (graph.nodes[edge.source].label, graph.nodes[edge.target].label, edge.label) for edge in graph.edges
+    }
     assert (str(base), str(version), "fine-tuned from") in words
     assert (str(version), str(child), "quantized from") in words
     assert ("nightly", str(version), "trained") in words
@@ -75,6 +84,8 @@ def test_queries_do_not_grow_with_the_number_of_neighbours(people, django_assert
     model = builders.model(by=people.bob)
     version = builders.version(model, by=people.bob)
     for i in range(12):
-        builders.version(builders.model(f"risk/c{i}", by=people.bob), by=people.bob, base_model=f"{model.name}@1")
+        builders.version(
+            builders.model(f"risk/c{i}", by=people.bob), by=people.bob, base_model=f"{model.name}@1"
+        )
     with django_assert_max_num_queries(12):
         assert len(lineage.graph(version, by=people.dave).nodes) == 13

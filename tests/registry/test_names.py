@@ -7,7 +7,8 @@ from models_app.registry.names import check_alias, check_model_name, check_team_
 
 
 @pytest.mark.parametrize(
-    "name", ["fraud", "risk/fraud-detector", "Fraud detector 2.0", "модель", "模型/検査", "a" * 256, "x.y_z-1"]
+    "name",
+    ["fraud", "risk/fraud-detector", "Fraud detector 2.0", "модель", "模型/検査", "a" * 256, "x.y_z-1"],
 )
 def test_good_names(name):
     assert check_model_name(name) == name
@@ -58,7 +59,9 @@ def test_a_name_is_accepted_or_refused_but_never_breaks(name):
         return
     assert accepted == name
     namespace, short = split_name(name)
-    assert short and "/" not in short and ".." not in (namespace, short)
+    assert short
+    assert "/" not in short
+    assert ".." not in (namespace, short)
 
 
 @pytest.mark.parametrize("alias", ["champion", "blue-green", "v1-candidate", "A.b_c"])
@@ -66,7 +69,9 @@ def test_good_aliases(alias):
     assert check_alias(alias) == alias
 
 
-@pytest.mark.parametrize("alias", ["", "latest", "Latest", "production", "Staging", "12", "v3", "a b", "a/b", ".x", "a" * 256])
+@pytest.mark.parametrize(
+    "alias", ["", "latest", "Latest", "production", "Staging", "12", "v3", "a b", "a/b", ".x", "a" * 256]
+)
 def test_bad_aliases(alias):
     with pytest.raises(Invalid):
         check_alias(alias)

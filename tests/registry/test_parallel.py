@@ -34,7 +34,9 @@ def test_a_hundred_registrations_get_a_hundred_consecutive_numbers(people):
     file = builders.stored()
 
     def register(_):
-        return catalog.register_version(model, files=[file], metadata={"metrics": {"f1": 1}}, by=people.bob).number
+        return catalog.register_version(
+            model, files=[file], metadata={"metrics": {"f1": 1}}, by=people.bob
+        ).number
 
     numbers = in_parallel(register, range(100))
     assert sorted(numbers) == list(range(1, 101))
@@ -73,7 +75,9 @@ def test_one_call_registrations_of_a_new_model_all_arrive(people):
     file = builders.stored()
 
     def register(_):
-        return catalog.register("risk/new", create_model=True, files=[file], metadata={}, by=people.bob).number
+        return catalog.register(
+            "risk/new", create_model=True, files=[file], metadata={}, by=people.bob
+        ).number
 
     assert sorted(in_parallel(register, range(12))) == list(range(1, 13))
 

@@ -4,7 +4,8 @@ import pytest
 from django.utils import timezone
 
 from models_app.models import ApiToken, Membership
-from models_app.registry import catalog, lifecycle, people as verbs
+from models_app.registry import catalog, lifecycle
+from models_app.registry import people as verbs
 from models_app.registry.access import Actor, Right, may
 from models_app.registry.errors import AlreadyExists, Conflict, Forbidden, Invalid, Unauthenticated
 from tests import builders
@@ -72,11 +73,14 @@ def test_a_token_cannot_breed_a_stronger_one(people):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"name": ""}, {"scopes": []}, {"scopes": ["root"]}, {"expires_at": timezone.now() - timedelta(days=1)}]
+    "bad",
+    [{"name": ""}, {"scopes": []}, {"scopes": ["root"]}, {"expires_at": timezone.now() - timedelta(days=1)}],
 )
 def test_bad_tokens(people, bad):
     with pytest.raises(Invalid):
-        verbs.create_token(**{"user": people.bob.user, "name": "x", "scopes": ["read"], "by": people.bob, **bad})
+        verbs.create_token(
+            **{"user": people.bob.user, "name": "x", "scopes": ["read"], "by": people.bob, **bad}
+        )
 
 
 def test_nobody_handles_the_tokens_of_others(people):
@@ -110,7 +114,9 @@ def test_teams_and_roles(people):
 
 
 def test_profile(people):
-    verbs.update_profile(people.bob.user, by=people.bob, first_name="Bob", email="bob@example.com", theme="dark")
+    verbs.update_profile(
+        people.bob.user, by=people.bob, first_name="Bob", email="bob@example.com", theme="dark"
+    )
     with pytest.raises(Invalid):
         verbs.update_profile(people.bob.user, by=people.bob, email="nonsense")
     with pytest.raises(Invalid):
@@ -124,4 +130,6 @@ def test_only_site_admins_make_people(people):
         verbs.create_user("new", by=people.erin, password="long enough 123")
     with pytest.raises(Invalid):
         verbs.create_user("new", by=people.root, password="short")
-    assert verbs.create_user("new", by=people.root, password="long enough 123").check_password("long enough 123")
+    assert verbs.create_user("new", by=people.root, password="long enough 123").check_password(
+        "long enough 123"
+    )

@@ -60,8 +60,15 @@ def test_taken_names(people):
 
 def test_every_problem_is_listed(people):
     with pytest.raises(Invalid) as refused:
-        builders.model("risk/a", by=people.bob, license="Nonsense-9", owner="ghost", visibility="world", colour="red")
-    assert {problem.field for problem in refused.value.problems} == {"license", "owner", "visibility", "colour"}
+        builders.model(
+            "risk/a", by=people.bob, license="Nonsense-9", owner="ghost", visibility="world", colour="red"
+        )
+    assert {problem.field for problem in refused.value.problems} == {
+        "license",
+        "owner",
+        "visibility",
+        "colour",
+    }
 
 
 def test_update_records_before_and_after(people):

@@ -124,10 +124,16 @@ def test_bad_metadata_is_refused_by_field_and_changes_nothing(people, metadata, 
 
 def test_one_call_makes_model_and_version_or_neither(people):
     with pytest.raises(NotFound):
-        catalog.register("risk/new", create_model=False, files=[builders.stored()], metadata={}, by=people.bob)
+        catalog.register(
+            "risk/new", create_model=False, files=[builders.stored()], metadata={}, by=people.bob
+        )
     with pytest.raises(Invalid):
         catalog.register(
-            "risk/new", create_model=True, files=[builders.stored()], metadata={"license": "??"}, by=people.bob
+            "risk/new",
+            create_model=True,
+            files=[builders.stored()],
+            metadata={"license": "??"},
+            by=people.bob,
         )
     assert not RegisteredModel.objects.exists()
     version = catalog.register(
@@ -159,7 +165,11 @@ def test_a_run_fills_in_lineage(people):
     model = builders.model(by=people.bob)
     version = builders.version(model, by=people.bob, run=run.uid)
     assert (version.training_run_id, version.code_commit) == (run.uid, "cafe")
-    assert (version.dataset_name, version.dataset_version, version.dataset_license) == ("tx", "3", "CC-BY-4.0")
+    assert (version.dataset_name, version.dataset_version, version.dataset_license) == (
+        "tx",
+        "3",
+        "CC-BY-4.0",
+    )
 
 
 def test_what_came_with_training_is_filled_in_once(people):
@@ -215,7 +225,9 @@ def test_ten_thousand_files_in_one_version(people):
     model = builders.model(by=people.bob)
     blob = builders.stored("x")
     files = [type(blob)(f"part-{i:05}", blob.sha256, blob.size) for i in range(10_000)]
-    assert catalog.register_version(model, files=files, metadata={}, by=people.bob).manifest.file_count == 10_000
+    assert (
+        catalog.register_version(model, files=files, metadata={}, by=people.bob).manifest.file_count == 10_000
+    )
 
 
 @pytest.mark.parametrize("revision", ["0", "-1", "999999999999999999999", "nothing", "", "1.0", "१"])

@@ -30,12 +30,23 @@ def test_production_says_what_is_missing(people, model):
     version = builders.version(model, by=people.bob)
     with pytest.raises(PolicyUnmet) as refused:
         lifecycle.move(version, to="production", by=people.carol)
-    assert [missing.key for missing in refused.value.missing] == ["dataset_version", "metrics", "owner", "license"]
+    assert [missing.key for missing in refused.value.missing] == [
+        "dataset_version",
+        "metrics",
+        "owner",
+        "license",
+    ]
     assert not StageTransition.objects.exists()
     catalog.update_version(
         version,
         by=people.bob,
-        metadata={"dataset_version": "1", "dataset_name": "d", "license": "MIT", "owner": "bob", "metrics": {"f1": 1}},
+        metadata={
+            "dataset_version": "1",
+            "dataset_name": "d",
+            "license": "MIT",
+            "owner": "bob",
+            "metrics": {"f1": 1},
+        },
     )
     lifecycle.move(version, to="production", by=people.carol)
     assert get_version(model.name, "production", by=people.dave) == version
@@ -123,7 +134,7 @@ def test_aliases(people, model):
     with pytest.raises(NotFound):
         lifecycle.delete_alias(model, name="champion", by=people.bob)
     other = builders.model("risk/other", by=people.bob)
-    with pytest.raises((Conflict, NotFound)):
+    with pytest.raises(NotFound):
         lifecycle.set_alias(other, name="x", version=one, by=people.bob)
 
 

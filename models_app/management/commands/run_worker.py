@@ -24,7 +24,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="Do what is waiting, then end.")
-        parser.add_argument("--poll", type=float, default=0.5, help="Seconds between looks at an empty outbox.")
+        parser.add_argument(
+            "--poll", type=float, default=0.5, help="Seconds between looks at an empty outbox."
+        )
 
     def handle(self, *args: Any, once: bool, poll: float, **options: Any) -> None:
         stop = threading.Event()

@@ -38,8 +38,14 @@ def keep(files: Iterable[StoredFile]) -> None:
     """
     now = timezone.now()
     sizes = {file.sha256: file.size for file in files}
-    rows = [Blob(sha256=sha256, size=sizes[sha256], created_at=now, touched_at=now) for sha256 in sorted(sizes)]
+    rows = [
+        Blob(sha256=sha256, size=sizes[sha256], created_at=now, touched_at=now) for sha256 in sorted(sizes)
+    ]
     with transaction.atomic():
         Blob.objects.bulk_create(
-            rows, batch_size=500, update_conflicts=True, unique_fields=["sha256"], update_fields=["touched_at"]
+            rows,
+            batch_size=500,
+            update_conflicts=True,
+            unique_fields=["sha256"],
+            update_fields=["touched_at"],
         )

@@ -54,7 +54,10 @@ def seal(files: Sequence[StoredFile]) -> Manifest:
     except IntegrityError:
         return Manifest.objects.get(digest=digest)
     ManifestEntry.objects.bulk_create(
-        [ManifestEntry(manifest=manifest, path=file.path, blob_id=file.sha256, size=file.size) for file in files],
+        [
+            ManifestEntry(manifest=manifest, path=file.path, blob_id=file.sha256, size=file.size)
+            for file in files
+        ],
         batch_size=1000,
     )
     return manifest

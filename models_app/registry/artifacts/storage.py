@@ -1,6 +1,7 @@
 """Where bytes live. The one file that knows how storages differ: everybody else names a digest.
 
-A blob is `blobs/sha256/ab/cd/<64 hex>`. Bytes come in before any transaction: on a disk as a file in `incoming/` of the same
+A blob is `blobs/sha256/ab/cd/<64 hex>`. Bytes come in before any transaction: on a disk as a file in
+`incoming/` of the same
 file system, renamed when it is whole; elsewhere through a local temporary file. What a killed process leaves is swept.
 """
 
@@ -63,7 +64,7 @@ class BlobWriter:
         folder = self._root / INCOMING if self._root else Path(tempfile.gettempdir())
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{uuid.uuid4().hex}.part"
-        self._file: IO[bytes] | None = open(self._path, "xb", buffering=0)
+        self._file: IO[bytes] | None = self._path.open("xb", buffering=0)
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -150,7 +151,9 @@ def open_blob(sha256: str) -> IO[bytes] | File[Any]:
     try:
         return _storage().open(blob_name(sha256), "rb")
     except FileNotFoundError as error:
-        raise Damaged(f"The bytes of {sha256[:12]} are missing from storage.", next_step="Tell an operator.") from error
+        raise Damaged(
+            f"The bytes of {sha256[:12]} are missing from storage.", next_step="Tell an operator."
+        ) from error
 
 
 def read(sha256: str, *, limit: int) -> bytes:
