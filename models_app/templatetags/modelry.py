@@ -48,21 +48,15 @@ def icon(name: str, label: str = "") -> SafeString:
             label,
             address,
         )
-    return format_html(
-        '<svg class="icon" aria-hidden="true"><use href="{}"></use></svg>', address
-    )
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}"></use></svg>', address)
 
 
 @register.simple_tag
 def stage(value: str) -> SafeString:
     """A stage or state as word, colour and icon."""
     key = str(value or "").lower()
-    word, colour, picture = STATES.get(
-        key, (key.capitalize() or NOTHING, "dev", "circle")
-    )
-    return format_html(
-        '<span class="stage stage-{}">{}{}</span>', colour, icon(picture), word
-    )
+    word, colour, picture = STATES.get(key, (key.capitalize() or NOTHING, "dev", "circle"))
+    return format_html('<span class="stage stage-{}">{}{}</span>', colour, icon(picture), word)
 
 
 def significant(value: float, digits: int = 4) -> str:
@@ -89,15 +83,13 @@ def number(value: Any) -> float | None:
 
 
 @register.filter
-def metric_value(value: float | None) -> str:
+def metric_value(value: float | str | None) -> str:
     """A metric's value with as many digits as mean something."""
     return NOTHING if value is None or value == "" else significant(float(value))
 
 
 @register.simple_tag
-def delta(
-    value: float | None, reference: float | None, higher_is_better: bool | None = None
-) -> SafeString:
+def delta(value: float | None, reference: float | None, higher_is_better: bool | None = None) -> SafeString:
     """The change against a reference, with its sign, an arrow, and, where a direction is known, whether it is good."""
     now, before = number(value), number(reference)
     if now is None or before is None:
@@ -110,13 +102,11 @@ def delta(
     if not isinstance(higher_is_better, bool):
         return format_html('<span class="delta">{}{}</span>', icon(picture), size)
     word = "better" if (change > 0) == higher_is_better else "worse"
-    return format_html(
-        '<span class="delta delta-{}">{}{} {}</span>', word, icon(picture), size, word
-    )
+    return format_html('<span class="delta delta-{}">{}{} {}</span>', word, icon(picture), size, word)
 
 
 @register.filter(name="bytes")
-def bytes_(value: int | None) -> str:
+def bytes_(value: int | str | None) -> str:
     """A size in units of 1024."""
     if value is None or value == "":
         return NOTHING
@@ -147,9 +137,7 @@ def ago(value: datetime | date | None, nothing: str = NOTHING) -> str | SafeStri
     """A moment told relatively, exact UTC time in the element and on hover; `nothing` when there is none."""
     if value is None or value == "":
         return nothing
-    moment = (
-        value if isinstance(value, datetime) else datetime.combine(value, time(), UTC)
-    )
+    moment = value if isinstance(value, datetime) else datetime.combine(value, time(), UTC)
     if timezone.is_naive(moment):
         moment = moment.replace(tzinfo=UTC)
     moment = moment.astimezone(UTC)
@@ -181,9 +169,7 @@ def person(user: Any) -> str:
 @register.filter
 def sparkline(values: Iterable[float | None]) -> str:
     """Points of a line through `values` in a box of 120 × 24; empty when two finite ones do not exist."""
-    kept = [
-        (i, v) for i, v in enumerate(values or []) if v is not None and math.isfinite(v)
-    ]
+    kept = [(i, v) for i, v in enumerate(values or []) if v is not None and math.isfinite(v)]
     if len(kept) < 2:
         return ""
     low, high = min(v for _, v in kept), max(v for _, v in kept)
