@@ -89,11 +89,10 @@ if _db["ENGINE"] == "django.db.backends.sqlite3":
     }
     _db["CONN_MAX_AGE"] = None
 else:
-    _db["OPTIONS"] = {
-        "pool": {
-            "min_size": env.int("MODELRY_DB_POOL_MIN", default=1),
-            "max_size": env.int("MODELRY_DB_POOL_MAX", default=16),
-        }
+    # What stands behind the “?” of the address (sslmode, a socket folder as host) stays.
+    _db.setdefault("OPTIONS", {})["pool"] = {
+        "min_size": env.int("MODELRY_DB_POOL_MIN", default=1),
+        "max_size": env.int("MODELRY_DB_POOL_MAX", default=16),
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
