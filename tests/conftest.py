@@ -10,6 +10,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from models_app.registry.access import Actor
+from tests import live as live_servers
 from tests import people as standing
 
 
@@ -23,9 +24,9 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if "browser" in item.fixturenames or "page" in item.fixturenames:
+        if "chromium" in item.fixturenames:
             item.add_marker("browser")
-        if "live" in item.fixturenames:
+        if "live_template" in item.fixturenames:
             item.add_marker("live")
     if config.getoption("--database-only"):
         keep = [item for item in items if _asks_the_database(item)]
@@ -36,7 +37,7 @@ def pytest_collection_modifyitems(config, items):
 def _asks_the_database(item) -> bool:
     if item.get_closest_marker("browser") or item.get_closest_marker("sqlite_is_enough"):
         return False
-    touches = {"db", "transactional_db", "people", "live"}
+    touches = {"db", "transactional_db", "people", "live_template"}
     return bool(item.get_closest_marker("django_db") or touches & set(item.fixturenames))
 
 
@@ -107,3 +108,26 @@ class Api:
 def api(people) -> Api:
     """Clients of the REST API, one per person."""
     return Api(people)
+
+
+@pytest.fixture(scope="session")
+def live_template(tmp_path_factory, pytestconfig):
+    """What live servers start from: a migrated database with the standing people, collected static files."""
+    static = live_servers.collect_static(pytestconfig.cache.mkdir("modelry"))
+    template = live_servers.Template(tmp_path_factory.mktemp("live"), static)
+    yield template
+    template.close()
+
+
+@pytest.fixture
+def live(live_template, tmp_path):
+    """A real server of this test's own: `live.url`, `live.client("bob")`, `live.kill()`, `live.start()`."""
+    with live_servers.serve(live_template, tmp_path / "home") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shared_live(live_template, tmp_path_factory):
+    """A real server for all tests of a module that bear each other's traces."""
+    with live_servers.serve(live_template, tmp_path_factory.mktemp("home")) as server:
+        yield server

@@ -6,6 +6,8 @@ import tempfile
 for name in [name for name in os.environ if name.startswith("MODELRY_")]:
     del os.environ[name]
 # Nothing may land in a developer's data folder; fixtures give every test its own place.
+# Chromium's driver keeps an event loop in the thread of the tests; nothing of ours is asynchronous.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 os.environ["MODELRY_HOME"] = os.path.join(tempfile.gettempdir(), "modelry-tests-nowhere")
 
 from registry_site.settings import *  # noqa: E402, F403
@@ -20,7 +22,7 @@ FSYNC = False
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, not memory: threads in a test then meet the same locks as processes in production.
-    folder = tempfile.mkdtemp(prefix="modelry-tests-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+    folder = tempfile.mkdtemp(prefix="modelry-tests-")
     DATABASES["default"]["TEST"] = {"NAME": os.path.join(folder, "test.sqlite3")}
 else:
     # Each test process holds its own database; a pool of its own would keep it from being dropped.

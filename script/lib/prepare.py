@@ -87,4 +87,8 @@ call_command("migrate", interactive=False, verbosity=0, stdout=sys.stderr)
 demo = seed() if os.environ.get("DEMO", "yes").lower() not in ("no", "0", "false") else False
 if not settings.DEBUG:
     collect_static()
-print(json.dumps({"logins": [dict(login) for login in LOGINS] if demo else [], "token": token() if demo else ""}))
+print(
+    json.dumps(
+        {"logins": [dict(login) for login in LOGINS] if demo else [], "token": token() if demo else ""}
+    )
+)

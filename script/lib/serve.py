@@ -38,7 +38,13 @@ def main() -> int:
     if taken := why_taken(host, int(port)):
         return fail(taken)
     address = f"http://{shown(host)}:{port}"
-    environment = {**GRANIAN, **os.environ, "PYTHONUNBUFFERED": "1", "GRANIAN_HOST": host, "GRANIAN_PORT": port}
+    environment = {
+        **GRANIAN,
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "GRANIAN_HOST": host,
+        "GRANIAN_PORT": port,
+    }
     if host not in ("127.0.0.1", "localhost", "::1"):
         environment.setdefault("MODELRY_ALLOWED_HOSTS", ",".join(names_of_this_machine(host)))
 

@@ -1,0 +1,110 @@
+"""What script/test runs, in which order, and the sum of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from postgres import postgres
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BIN = Path(sys.executable).parent
+PYTHON = sys.executable
+WORKERS = "2"
+# A deployment in small: what `check --deploy` is to look at.
+PRODUCTION = {
+    "MODELRY_PRODUCTION": "true",
+    "MODELRY_SECRET_KEY": secrets.token_urlsafe(64),
+    "MODELRY_ALLOWED_HOSTS": "modelry.example.com",
+}
+MODELS = ["models_app"]
+
+
+def lint() -> list[tuple[str, list[str], dict[str, str]]]:
+    templates = [str(path) for path in sorted((ROOT / "templates").rglob("*.html"))]
+    return [
+        ("ruff", [f"{BIN}/ruff", "check", "--quiet", "."], {}),
+        ("format", [f"{BIN}/ruff", "format", "--check", "--quiet", "."], {}),
+        ("templates", [f"{BIN}/djade", "--check", "--target-version", "5.2", *templates], {}),
+        ("types", [f"{BIN}/mypy", "--no-error-summary"], {}),
+        ("contracts", [f"{BIN}/lint-imports", "--no-logo", "--no-timings"], {}),
+        ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run", *MODELS], {}),
+        ("deploy check", [PYTHON, "manage.py", "check", "--deploy", "--fail-level", "WARNING"], PRODUCTION),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="script/test", description=__doc__)
+    parser.add_argument("--lint", action="store_true", help="only what needs no tests")
+    parser.add_argument("--fast", action="store_true", help="leave out PostgreSQL, browsers and live servers")
+    parser.add_argument("--db", choices=["sqlite", "postgres"], help="run the tests on this database only")
+    chosen, rest = parser.parse_known_args()
+    os.chdir(ROOT)
+    began = time.monotonic()
+    failed: list[str] = []
+    picked = any(not argument.startswith("-") for argument in rest)
+    if not picked and not chosen.db:
+        failed += [name for name, command, more in lint() if not passes(name, command, more)]
+    if not chosen.lint:
+        for database in databases(chosen, picked=picked):
+            if not tests(database, rest, picked=picked, fast=chosen.fast):
+                failed.append(f"tests on {database}")
+    verdict = f"failed: {', '.join(failed)}" if failed else "all good"
+    print(f"script/test: {verdict} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
+    return 1 if failed else 0
+
+
+def databases(chosen: argparse.Namespace, *, picked: bool) -> list[str]:
+    if chosen.db:
+        return [chosen.db]
+    return ["sqlite"] if picked or chosen.fast else ["postgres", "sqlite"]
+
+
+def passes(name: str, command: list[str], more: dict[str, str]) -> bool:
+    """Run one check quietly; show what it said when it did not pass."""
+    began = time.monotonic()
+    done = subprocess.run(
+        command, env=clean(more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    word = "ok" if done.returncode == 0 else "FAILED"
+    print(f"{name:<14} {word} ({time.monotonic() - began:.1f} s)", flush=True)
+    if done.returncode:
+        print(done.stdout, flush=True)
+    return done.returncode == 0
+
+
+def tests(database: str, rest: list[str], *, picked: bool, fast: bool) -> bool:
+    """pytest on one database. PostgreSQL is asked only what it could answer differently, unless tests were picked."""
+    command = [PYTHON, "-m", "pytest", *rest]
+    if not picked:
+        command += ["-q", "-n", WORKERS, "--dist", "worksteal"]
+    if fast:
+        command += ["-m", "not browser and not live"]
+    if database == "postgres" and not picked:
+        command.append("--database-only")
+    print(f"\nTests on {database}", flush=True)
+    server: Callable[[], object] = postgres if database == "postgres" else nullcontext
+    with server() as url:  # type: ignore[attr-defined]
+        done = subprocess.run(command, env=clean({"DATABASE_URL": url} if url else {}))
+    return done.returncode == 0
+
+
+def clean(more: dict[str, str]) -> dict[str, str]:
+    """The environment without what a developer set for their own server."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MODELRY_", "GRANIAN_")) and name not in ("DATABASE_URL", "PORT", "HOST")
+    }
+    return {**kept, **more}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""A real server process on a free port, with its own data folder and database: what faults and real runs are tried on.
+
+Run as a module it prepares a database: migrate, make the standing people, print a token for each as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Template:
+    """A migrated database with the standing people, made once and copied for every server."""
+
+    def __init__(self, folder: Path, static: Path) -> None:
+        self.folder, self.static = folder, static
+        base = os.environ.get("DATABASE_URL", "")
+        self.server = base if base.startswith("postgres") else ""
+        self.name = f"live_template_{secrets.token_hex(4)}"
+        if self.server:
+            self._sql(f'CREATE DATABASE "{self.name}"')
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.live"],
+            env=self.environment(folder, self.url(self.name)),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        self.tokens: dict[str, str] = json.loads(done.stdout)
+
+    def url(self, name: str) -> str:
+        """The address of the database of that name on the server of this test run."""
+        if not self.server:
+            return f"sqlite:///{self.folder / name}.sqlite3"
+        return urlunsplit(urlsplit(self.server)._replace(path=f"/{name}"))
+
+    def environment(self, home: Path, database_url: str) -> dict[str, str]:
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MODELRY_", "GRANIAN_"))
+        }
+        return {
+            **kept,
+            "DJANGO_SETTINGS_MODULE": "registry_site.settings",
+            "DATABASE_URL": database_url,
+            "MODELRY_HOME": str(home),
+            "MODELRY_SECRET_KEY": "of-the-tests-" * 5,
+            "MODELRY_STATIC_ROOT": str(self.static),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    @contextmanager
+    def copy(self) -> Iterator[str]:
+        """The address of a fresh copy, gone afterwards."""
+        name = f"live_{secrets.token_hex(6)}"
+        if self.server:
+            self._sql(f'CREATE DATABASE "{name}" TEMPLATE "{self.name}"')
+            yield self.url(name)
+            self._sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+            return
+        target = self.folder / f"{name}.sqlite3"
+        shutil.copy(self.folder / f"{self.name}.sqlite3", target)
+        yield self.url(name)
+        for path in self.folder.glob(f"{name}.sqlite3*"):
+            path.unlink()
+
+    def close(self) -> None:
+        if self.server:
+            self._sql(f'DROP DATABASE "{self.name}" WITH (FORCE)')
+
+    def _sql(self, statement: str) -> None:
+        import psycopg
+
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+class LiveServer:
+    """granian serving Modelry: `url`, `home`, `tokens["bob"]`, `client("bob")`; `kill()` is SIGKILL, then `start()`."""
+
+    def __init__(self, template: Template, home: Path, database_url: str) -> None:
+        self.home, self.database_url, self.tokens = home, database_url, template.tokens
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = template.environment(home, database_url)
+        self.log = home / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, *, workers: int = 1) -> None:
+        """Until it answers."""
+        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(workers)]
+        command += ["--blocking-threads", "8", "--log-level", "warning", "registry_site.wsgi:application"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
+                probe.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                if b" 200 " in probe.recv(100):
+                    return
+            time.sleep(0.05)
+        raise RuntimeError(f"The server did not start:\n{self.log.read_text()}")
+
+    def kill(self) -> None:
+        """SIGKILL, all of it at once: nobody gets to tidy up."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def manage(self, *arguments: str) -> str:
+        """What manage.py prints, on this server's data."""
+        return self.python(str(ROOT / "manage.py"), *arguments)
+
+    def python(self, *arguments: str, source: str | None = None) -> str:
+        """Run Python with this server's settings; `source` runs after django.setup()."""
+        if source is not None:
+            arguments = ("-c", f"import django\ndjango.setup()\n{source}")
+        done = subprocess.run(
+            [sys.executable, *arguments], env=self.environment, cwd=ROOT, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"{arguments} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def client(self, name: str | None = None, **options):
+        """An httpx client with that person's token (all scopes); without a name, nobody's."""
+        import httpx
+
+        headers = {"Authorization": f"Bearer {self.tokens[name]}"} if name else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)
+
+
+@contextmanager
+def serve(template: Template, home: Path) -> Iterator[LiveServer]:
+    """A started server on a fresh copy of the template."""
+    home.mkdir(parents=True, exist_ok=True)
+    with template.copy() as database_url:
+        server = LiveServer(template, home, database_url)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+def collect_static(cache: Path) -> Path:
+    """The static files as production serves them, collected once for as long as they stay as they are."""
+    import hashlib
+
+    found = sorted(path for path in (ROOT / "static").rglob("*") if path.is_file())
+    state = hashlib.sha256(repr([(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found]).encode())
+    target = cache / f"static-{state.hexdigest()[:16]}"
+    if not target.exists():
+        part = cache / f"part-{secrets.token_hex(4)}"
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "registry_site.settings"}
+        subprocess.run(
+            [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"],
+            env={**environment, "MODELRY_STATIC_ROOT": str(part), "MODELRY_HOME": str(cache)},
+            cwd=ROOT,
+            check=True,
+        )
+        try:
+            part.rename(target)
+        except OSError:  # Another test process was first.
+            shutil.rmtree(part)
+    return target
+
+
+def _prepare() -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.db import connection
+
+    call_command("migrate", interactive=False, verbosity=0, stdout=sys.stderr)
+    from tests import people as standing
+
+    made = standing.build()
+    print(json.dumps({name: standing.token(getattr(made, name)) for name in standing.NAMES}))
+    if connection.vendor == "sqlite":
+        # All of it in the one file that is copied.
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+if __name__ == "__main__":
+    _prepare()
