@@ -1,0 +1,130 @@
+"""Keeping what search looks at in step with the tables. Verbs call `refresh` in their own transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from types import ModuleType
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from models_app.models import (
+    ModelTag,
+    ModelVersion,
+    RegisteredModel,
+    SearchDocument,
+    SearchMetric,
+    VersionMetric,
+)
+
+from . import postgres, sqlite, text
+
+# Dataset names of this many newest versions are words of the model.
+RECENT_VERSIONS = 5
+_SPLITS = ("test", "", "validation", "valid", "val", "eval", "holdout")
+_WRITTEN = [field.attname for field in SearchDocument._meta.concrete_fields if not field.primary_key]
+
+
+def words() -> ModuleType:
+    """The word index of the database in use: `postgres` or `sqlite`, two modules with the same functions."""
+    return postgres if connection.vendor == "postgresql" else sqlite
+
+
+def leading(metrics: Iterable[VersionMetric]) -> dict[str, VersionMetric]:
+    """One measurement per metric name: the test split's if there is one, else the overall or a validation value."""
+    best: dict[str, tuple[int, VersionMetric]] = {}
+    for metric in metrics:
+        rank = _SPLITS.index(metric.split) if metric.split in _SPLITS else len(_SPLITS)
+        if metric.name not in best or rank < best[metric.name][0]:
+            best[metric.name] = (rank, metric)
+    return {name: metric for name, (_, metric) in best.items()}
+
+
+@transaction.atomic
+def refresh(model_ids: Sequence[int]) -> None:
+    """Rebuild documents and metrics of these models; ids of deleted models are no error.
+
+    Eight statements whatever the number of models. The caller holds the locks of what it changed.
+    """
+    models = list(
+        RegisteredModel.objects.filter(pk__in=model_ids).select_related("team", "newest", "newest_production")
+    )
+    found = [model.pk for model in models]
+    tags: defaultdict[int, list[str]] = defaultdict(list)
+    for tag in ModelTag.objects.filter(model__in=found):
+        tags[tag.model_id] += [tag.key, tag.value]
+    datasets: defaultdict[int, list[str]] = defaultdict(list)
+    recent = ModelVersion.objects.filter(
+        model__in=found, number__gt=F("model__last_number") - RECENT_VERSIONS
+    ).exclude(dataset_name="")
+    for model_id, name in recent.values_list("model_id", "dataset_name").distinct():
+        datasets[model_id].append(name)
+    documents = [document_of(model, tags=tags[model.pk], datasets=datasets[model.pk]) for model in models]
+    SearchDocument.objects.bulk_create(
+        documents, update_conflicts=True, unique_fields=["model"], update_fields=_WRITTEN, batch_size=500
+    )
+    current = {
+        version.pk: model.pk for model in models if (version := model.newest_production or model.newest)
+    }
+    measured: defaultdict[int, list[VersionMetric]] = defaultdict(list)
+    for metric in VersionMetric.objects.filter(version__in=current).order_by("name", "dataset", "split"):
+        measured[current[metric.version_id]].append(metric)
+    SearchMetric.objects.filter(document__in=found).delete()
+    SearchMetric.objects.bulk_create(
+        [
+            SearchMetric(document_id=model_id, name=name, value=metric.value)
+            for model_id, metrics in measured.items()
+            for name, metric in leading(metrics).items()
+        ],
+        batch_size=500,
+    )
+
+
+def document_of(model: RegisteredModel, *, tags: Iterable[str], datasets: Iterable[str]) -> SearchDocument:
+    """The document of a model whose team and newest versions are loaded."""
+    current = model.newest_production or model.newest
+    keywords = [
+        *tags,
+        model.library,
+        *datasets,
+        current.framework if current else "",
+        model.team.slug,
+        model.team.name,
+    ]
+    return SearchDocument(
+        model=model,
+        title=" ".join(text.name_words(model.name)),
+        summary=" ".join(text.words(f"{model.purpose} {model.task}")),
+        keywords=" ".join(dict.fromkeys(word for part in keywords for word in text.name_words(part)))[
+            : text.MAX_BODY
+        ],
+        body=text.plain(model.card),
+        name=model.name,
+        name_lower=model.name.lower()[:256],
+        team_id=model.team_id,
+        visibility=model.visibility,
+        task=model.task,
+        library=model.library,
+        license=model.license,
+        risk_level=model.risk_level,
+        in_production=model.newest_production_id is not None,
+        in_staging=model.newest_staging_id is not None,
+        version_count=model.version_count,
+        updated_at=model.updated_at,
+        created_at=model.created_at,
+    )
+
+
+def rebuild_all(batch: int = 500) -> Iterator[int]:
+    """Rebuild every document, a batch per transaction; yields how many models are done so far."""
+    done, last = 0, 0
+    while True:
+        with transaction.atomic():
+            rows = RegisteredModel.objects.select_for_update(of=("self",)).filter(pk__gt=last).order_by("pk")
+            ids = list(rows.values_list("pk", flat=True)[:batch])
+            if not ids:
+                return
+            refresh(ids)
+        done, last = done + len(ids), ids[-1]
+        yield done

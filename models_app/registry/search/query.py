@@ -1,0 +1,375 @@
+"""Finding models: one verb over words, facets and metrics."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, NullIf
+
+from models_app.models import (
+    ModelTag,
+    ModelVersion,
+    RegisteredModel,
+    SearchDocument,
+    SearchMetric,
+    Team,
+    VersionMetric,
+    Visibility,
+)
+from models_app.registry.access import Actor, require_reading
+from models_app.registry.errors import Invalid
+from models_app.registry.metrics import higher_is_better
+
+from . import index
+from .grammar import MetricFilter, SearchQuery, parse
+
+__all__ = [
+    "MetricFilter",
+    "RowMetric",
+    "SearchPage",
+    "SearchQuery",
+    "SearchRow",
+    "documents",
+    "find",
+    "parse",
+]
+
+# Counting stops here; what is more is told as “more than”.
+TOTAL_CAP = 1_000
+# Relevance is judged among this many of the most recently updated hits, and among names that start with the words.
+CANDIDATES = 1_000
+NAMED = 50
+MAX_LIMIT = 100
+
+_OPERATORS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "=": "exact"}
+# Column and whether it descends.
+_ORDERS = {"updated": ("updated_at", True), "created": ("created_at", True), "name": ("name_lower", False)}
+_HEAVY = [
+    f"{line}__{field}"
+    for line in ("newest", "newest_staging", "newest_production")
+    for field in ("signature", "description", "pii_notes", "bias_fairness_notes")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RowMetric:
+    """The headline metric of the version that counts, and of the version before (None when not measured there)."""
+
+    name: str
+    value: float
+    former: float | None
+    higher_is_better: bool | None
+    dataset: str
+    split: str
+
+    @property
+    def change(self) -> float | None:
+        return None if self.former is None else self.value - self.former
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRow:
+    """One found model with what a result row shows; reading it costs no query.
+
+    `model` has team, owner, newest, newest_staging and newest_production loaded, without card and long notes.
+    `current` is the version that counts: in production, else the newest; None for a model without versions.
+    """
+
+    model: RegisteredModel
+    current: ModelVersion | None
+    metric: RowMetric | None
+    tags: tuple[ModelTag, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """A page of results. `total` counts up to TOTAL_CAP; `total_is_capped` says that there are more."""
+
+    rows: tuple[SearchRow, ...]
+    next_cursor: str | None
+    total: int
+    total_is_capped: bool
+
+
+def documents(
+    query: SearchQuery, *, by: Actor, leaving_out: str = "", with_words: bool = True
+) -> QuerySet[Any]:
+    """The search documents the actor may read that fit the query; `leaving_out` names a facet that is not applied.
+
+    Raises Unauthenticated or Forbidden when the actor may not read at all.
+    """
+    require_reading(by)
+    found = SearchDocument.objects.all()
+    teams = by.readable_teams
+    if teams is not None:
+        found = found.filter(Q(visibility=Visibility.INTERNAL) | Q(team_id__in=list(teams)))
+    wanted = {key: getattr(query, key) for key in ("task", "library", "license", "stage", "risk", "team")}
+    wanted.pop(leaving_out, None)
+    for key in ("task", "library", "license"):
+        if wanted.get(key):
+            found = found.filter(**{f"{key}__in": wanted[key]})
+    if wanted.get("risk"):
+        found = found.filter(risk_level__in=wanted["risk"])
+    if wanted.get("team"):
+        # Looked up first: the planner knows how common an id is, but not how common a joined slug is.
+        found = found.filter(
+            team_id__in=list(Team.objects.filter(slug__in=wanted["team"]).values_list("pk", flat=True))
+        )
+    if wanted.get("stage"):
+        stages = {
+            "production": Q(in_production=True),
+            "staging": Q(in_staging=True),
+            "none": Q(in_production=False, in_staging=False),
+        }
+        chosen = Q()
+        for stage in wanted["stage"]:
+            chosen |= stages[stage]
+        found = found.filter(chosen)
+    for tag in query.tag:
+        key, equals, value = tag.partition("=")
+        tagged = ModelTag.objects.filter(key=key, **({"value": value} if equals else {}))
+        found = found.filter(pk__in=tagged.values("model"))
+    for metric in query.metrics:
+        measured = SearchMetric.objects.filter(
+            name=metric.name, **{f"value__{_OPERATORS[metric.op]}": metric.value}
+        )
+        found = found.filter(pk__in=measured.values("document"))
+    if with_words and query.words:
+        terms = query.terms()
+        found = found.filter(index.words().matching(terms)) if terms else found.none()
+    return found
+
+
+def find(query: SearchQuery, *, by: Actor, cursor: str | None = None, limit: int = 25) -> SearchPage:
+    """A page of models that fit, in the order asked for; the same number of statements whatever is found.
+
+    By relevance the best of the CANDIDATES most recent hits can be paged through; any other order reaches everything.
+    Sorting by a metric lists the models that have it, best first. Raises Invalid("cursor") for one that is not ours or
+    belongs to another order, Unauthenticated or Forbidden when the actor may not read.
+    """
+    limit = max(1, min(limit, MAX_LIMIT))
+    try:
+        if query.sort == "relevance" and query.terms():
+            ids, more, total = _by_relevance(query, by, cursor, limit)
+        else:
+            ids, more, total = _by_column(query, by, cursor, limit)
+    except EmptyResultSet:
+        ids, more, total = [], None, 0
+    return SearchPage(
+        rows=tuple(_rows(ids)),
+        next_cursor=more,
+        total=min(total, TOTAL_CAP),
+        total_is_capped=total > TOTAL_CAP,
+    )
+
+
+def _by_column(
+    query: SearchQuery, by: Actor, cursor: str | None, limit: int
+) -> tuple[list[int], str | None, int]:
+    found = documents(query, by=by)
+    if name := query.sort_metric:
+        found = found.filter(metrics__name=name).values_list("pk", "metrics__value")
+        descending = higher_is_better(name) is not False
+    else:
+        column, descending = _ORDERS.get(query.sort, _ORDERS["updated"])
+        found = found.values_list("pk", column)
+    sql, params = found.query.sql_with_params()
+    mode = index.words().HITS if query.words or query.metrics else "NOT MATERIALIZED"
+    where, direction, compare = "", "DESC" if descending else "ASC", "<" if descending else ">"
+    after: list[Any] = []
+    if cursor:
+        where, after = f"WHERE (key, id) {compare} (%s, %s)", _read_cursor(cursor, query.sort)
+    rows = _fetch(
+        f"""
+        WITH hits (id, key) AS {mode} ({sql})
+        SELECT id, key, (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT {TOTAL_CAP + 1}) AS counted)
+        FROM hits {where} ORDER BY key {direction}, id {direction} LIMIT %s
+        """,
+        [*params, *after, limit + 1],
+    )
+    page = rows[:limit]
+    more = _write_cursor(query.sort, page[-1][1], page[-1][0]) if len(rows) > limit else None
+    return [row[0] for row in page], more, rows[0][2] if rows else 0
+
+
+def _by_relevance(
+    query: SearchQuery, by: Actor, cursor: str | None, limit: int
+) -> tuple[list[int], str | None, int]:
+    words, terms = index.words(), query.terms()
+    offset = _read_offset(cursor) if cursor else 0
+    hits, params = documents(query, by=by).values_list("pk", "updated_at").query.sql_with_params()
+    others, other_params = documents(query, by=by, with_words=False).values("pk").query.sql_with_params()
+    typed = query.words.strip('"').lower()
+    starts, start_params = words.name_starts(typed)
+    score, score_params = words.score(terms)
+    rows = _fetch(
+        f"""
+        WITH hits (id, updated) AS {words.HITS} ({hits}),
+        recent (id) AS (SELECT id FROM hits ORDER BY updated DESC, id DESC LIMIT {CANDIDATES}),
+        named (id) AS (
+            SELECT d.model_id FROM models_app_searchdocument d
+            WHERE {starts} AND d.model_id IN ({others}) ORDER BY d.name_lower LIMIT {NAMED}
+        ),
+        candidates (id) AS (SELECT id FROM recent UNION SELECT id FROM named)
+        SELECT d.model_id, (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT {TOTAL_CAP + 1}) AS counted)
+        FROM candidates JOIN models_app_searchdocument d ON d.model_id = candidates.id
+        ORDER BY
+            CASE WHEN d.name_lower = %s OR {words.SHORT_NAME} = %s THEN 2 WHEN {starts} THEN 1 ELSE 0 END DESC,
+            {score} * CASE WHEN d.in_production THEN 1.25 ELSE 1.0 END DESC,
+            d.updated_at DESC, d.model_id DESC
+        LIMIT %s OFFSET %s
+        """,
+        [
+            *params,
+            *start_params,
+            *other_params,
+            typed,
+            typed,
+            *start_params,
+            *score_params,
+            limit + 1,
+            offset,
+        ],
+    )
+    page = [row[0] for row in rows[:limit]]
+    more = _encode(["relevance", offset + limit]) if len(rows) > limit else None
+    return page, more, max(rows[0][1], len(page)) if rows else 0
+
+
+def _fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def _encode(parts: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, sort: str, length: int) -> list[Any]:
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(cursor[:2000] + "=" * (-len(cursor[:2000]) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        raise _bad_cursor() from None
+    if not isinstance(parts, list) or len(parts) != length or parts[0] != sort:
+        raise _bad_cursor()
+    return parts
+
+
+def _bad_cursor() -> Invalid:
+    return Invalid(
+        "cursor", "Not a cursor of this search in this order.", next_step="Start again at the first page."
+    )
+
+
+def _write_cursor(sort: str, key: Any, pk: int) -> str:
+    return _encode([sort, key.isoformat() if isinstance(key, datetime) else key, pk])
+
+
+def _read_cursor(cursor: str, sort: str) -> list[Any]:
+    _, key, pk = _decode(cursor, sort, 3)
+    if type(pk) is not int or not 0 <= pk < 2**63:
+        raise _bad_cursor()
+    if sort.startswith("metric:"):
+        if not isinstance(key, int | float) or not math.isfinite(key):
+            raise _bad_cursor()
+        return [float(key), pk]
+    if not isinstance(key, str) or "\x00" in key or not key.isprintable():
+        raise _bad_cursor()
+    if sort == "name":
+        return [key, pk]
+    try:
+        moment = datetime.fromisoformat(key)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise _bad_cursor() from None
+    return [connection.ops.adapt_datetimefield_value(moment), pk]
+
+
+def _read_offset(cursor: str) -> int:
+    _, offset = _decode(cursor, "relevance", 2)
+    if type(offset) is not int or not 0 <= offset <= CANDIDATES + NAMED:
+        raise _bad_cursor()
+    return offset
+
+
+def _rows(ids: list[int]) -> list[SearchRow]:
+    """What result rows show, in three statements: models with their versions, tags, metrics."""
+    current = Coalesce("newest_production_id", "newest_id")
+    before = ModelVersion.objects.filter(
+        model=OuterRef("pk"),
+        number__lt=Coalesce(OuterRef("newest_production__number"), OuterRef("newest__number")),
+    )
+    first_metric = (
+        VersionMetric.objects.filter(version=OuterRef("current_id")).order_by("name").values("name")
+    )
+    models = {
+        model.pk: model
+        for model in RegisteredModel.objects.filter(pk__in=ids)
+        .select_related("team", "owner", "newest", "newest_staging", "newest_production")
+        .defer(
+            "card",
+            *(
+                f"{line}__{name}"
+                for line in ("newest", "newest_staging", "newest_production")
+                for name in _HEAVY
+            ),
+        )
+        .annotate(
+            current_id=current,
+            former_id=Coalesce(
+                F("newest_production__rollback_target_id"),
+                Subquery(before.order_by("-number").values("pk")[:1]),
+            ),
+            headline=Coalesce(NullIf("headline_metric", Value("")), Subquery(first_metric[:1])),
+        )
+    }
+    tags: defaultdict[int, list[ModelTag]] = defaultdict(list)
+    for tag in ModelTag.objects.filter(model__in=ids):
+        tags[tag.model_id].append(tag)
+    versions = {pk for model in models.values() for pk in (model.current_id, model.former_id) if pk}
+    names = {model.headline for model in models.values() if model.headline}
+    measured: defaultdict[int, dict[str, list[VersionMetric]]] = defaultdict(lambda: defaultdict(list))
+    for metric in VersionMetric.objects.filter(version__in=versions, name__in=names).order_by(
+        "dataset", "split"
+    ):
+        measured[metric.version_id][metric.name].append(metric)
+    return [
+        SearchRow(
+            model=model,
+            current=model.newest_production or model.newest,
+            metric=_row_metric(
+                measured[model.current_id][model.headline], measured[model.former_id][model.headline]
+            ),
+            tags=tuple(tags[model.pk]),
+        )
+        for pk in ids
+        if (model := models.get(pk))
+    ]
+
+
+def _row_metric(now: list[VersionMetric], before: list[VersionMetric]) -> RowMetric | None:
+    """The leading measurement, compared with the same measurement (dataset and split too) of the version before."""
+    for metric in index.leading(now).values():
+        same = [old for old in before if (old.dataset, old.split) == (metric.dataset, metric.split)]
+        direction = metric.higher_is_better
+        return RowMetric(
+            name=metric.name,
+            value=metric.value,
+            former=same[0].value if same else None,
+            higher_is_better=higher_is_better(metric.name) if direction is None else direction,
+            dataset=metric.dataset,
+            split=metric.split,
+        )
+    return None

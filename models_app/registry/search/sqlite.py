@@ -1,0 +1,56 @@
+"""Words on SQLite: the FTS5 table `models_app_searchwords`, kept by triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
+
+from .grammar import Term
+from .text import stems_of
+
+# Words become a set of ids, against which an ordered index is walked until a page is full.
+HITS = "NOT MATERIALIZED"
+FACET_HITS = 20_000
+SHORT_NAME = "substr(d.name_lower, instr(d.name_lower, '/') + 1)"
+
+
+def _match(terms: Sequence[Term]) -> str:
+    """An FTS5 expression in which every term must occur. Words are letters and digits only, so quoting is enough."""
+    parts: list[str] = []
+    for term in terms:
+        quoted = f'"{" ".join(term.words)}"'
+        if term.is_open:
+            quoted = " OR ".join([f"{quoted} *", *(f'"{stem}"' for stem in stems_of(term.words[0]))])
+        parts.append(f"({quoted})")
+    return " AND ".join(parts)
+
+
+def matching(terms: Sequence[Term]) -> RawSQL:
+    """The condition on a search document that every term occurs in it."""
+    return RawSQL(
+        '"models_app_searchdocument"."model_id" IN '
+        "(SELECT rowid FROM models_app_searchwords WHERE models_app_searchwords MATCH %s)",
+        [_match(terms)],
+        output_field=BooleanField(),
+    )
+
+
+def score(terms: Sequence[Term]) -> tuple[str, list[Any]]:
+    """An expression that grows with how well document `d` fits: names weigh most, then purpose, tags, card."""
+    return (
+        "(SELECT -bm25(models_app_searchwords, 10.0, 4.0, 2.0, 0.5) FROM models_app_searchwords"
+        " WHERE models_app_searchwords MATCH %s AND rowid = d.model_id)",
+        [_match(terms)],
+    )
+
+
+def name_starts(start: str) -> tuple[str, list[Any]]:
+    """The condition that the name of `d`, or its part after the slash, starts with this text in lower case."""
+    end = start + "\U0010ffff"
+    return (
+        f"((d.name_lower >= %s AND d.name_lower < %s) OR ({SHORT_NAME} >= %s AND {SHORT_NAME} < %s))",
+        [start, end, start, end],
+    )
