@@ -22,7 +22,7 @@ from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
-from models_app.registry.errors import Damaged, TooLarge
+from models_app.registry.errors import Damaged, Invalid, TooLarge
 
 INCOMING = "incoming"
 
@@ -86,10 +86,17 @@ class BlobWriter:
         while view:
             view = view[self._file.write(view) :]
 
-    def finish(self) -> StoredBytes:
-        """Store what was written under its digest; bytes that are there already are not stored again."""
+    def finish(self, *, size: int | None = None, sha256: str | None = None) -> StoredBytes:
+        """Store what was written under its digest; bytes that are there already are not stored again.
+
+        `size` and `sha256` are what the sender declared: raises Invalid for either when the bytes are others.
+        """
         if self._file is None:
             raise ValueError("This blob is finished.")
+        if size is not None and size != self.size:
+            raise Invalid("size", f"{size} bytes were declared, {self.size} arrived.")
+        if sha256 is not None and sha256.lower() != self._hash.hexdigest():
+            raise Invalid("sha256", f"The bytes that arrived have the digest {self._hash.hexdigest()}.")
         if settings.FSYNC:
             os.fsync(self._file.fileno())
         self._file.close()
