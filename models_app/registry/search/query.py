@@ -318,14 +318,7 @@ def _rows(ids: list[int]) -> list[SearchRow]:
         model.pk: model
         for model in RegisteredModel.objects.filter(pk__in=ids)
         .select_related("team", "owner", "newest", "newest_staging", "newest_production")
-        .defer(
-            "card",
-            *(
-                f"{line}__{name}"
-                for line in ("newest", "newest_staging", "newest_production")
-                for name in _HEAVY
-            ),
-        )
+        .defer("card", *_HEAVY)
         .annotate(
             current_id=current,
             former_id=Coalesce(
