@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -103,6 +105,7 @@ class LiveServer:
         self.environment = template.environment(home, database_url)
         self.log = home / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients: list[httpx.Client] = []
 
     @property
     def pid(self) -> int:
@@ -164,11 +167,17 @@ class LiveServer:
         return done.stdout
 
     def client(self, name: str | None = None, **options):
-        """An httpx client with that person's token (all scopes); without a name, nobody's."""
-        import httpx
-
+        """An httpx client with that person's token (all scopes); without a name, nobody's. Closed with the server."""
         headers = {"Authorization": f"Bearer {self.tokens[name]}"} if name else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """Stop, and let go of everything."""
+        for client in self._clients:
+            client.close()
+        self.stop()
 
 
 @contextmanager
@@ -181,7 +190,7 @@ def serve(template: Template, home: Path) -> Iterator[LiveServer]:
             server.start()
             yield server
         finally:
-            server.stop()
+            server.close()
 
 
 def collect_static(cache: Path) -> Path:
