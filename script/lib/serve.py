@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -21,7 +22,8 @@ GRANIAN = {
     "GRANIAN_HTTP": "1",
     "GRANIAN_WEBSOCKETS": "false",
     "GRANIAN_WORKERS": "2",
-    "GRANIAN_BLOCKING_THREADS": "8",
+    # More than this and the threads only wait for each other.
+    "GRANIAN_BLOCKING_THREADS": str(max(4, min(16, 2 * (os.cpu_count() or 2) + 1))),
     "GRANIAN_LOG_LEVEL": "warning",
 }
 GRACE = 10.0
@@ -122,7 +124,14 @@ def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[b
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (no threads here)
     )
+
+
+def end_with_parent() -> None:
+    """In a child: be told to end also when this script is killed and cannot say so (Linux)."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def wait_for(address: str, children: dict[str, subprocess.Popen[bytes]]) -> None:
