@@ -89,6 +89,12 @@ class Invalid(RegistryError):
         return error
 
 
+class Mismatch(Invalid):
+    """What arrived is not what was announced: other bytes than declared, or a key that belongs to another request."""
+
+    code = "mismatch"
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """One thing a policy demands: `key` is stable for programs, `label` for people, `field` where to fill it in."""

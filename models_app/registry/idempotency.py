@@ -19,7 +19,7 @@ from django.utils import timezone
 from models_app.models import IdempotencyRecord, User
 
 from .access import Actor
-from .errors import Conflict, Invalid
+from .errors import Conflict, Invalid, Mismatch
 
 KEEP = timedelta(hours=24)
 
@@ -45,8 +45,8 @@ def fingerprint(*parts: str | bytes) -> str:
 def remember(key: str | None, *, by: Actor, fingerprint: str, work: Callable[[], Answer]) -> Answer:
     """Do the work once per key and person, and give the same answer ever after (for 24 hours).
 
-    Raises Invalid for a malformed key or one used for another request, Conflict while the first is still under way, and
-    whatever `work` raises, in which case nothing is remembered.
+    Raises Invalid for a malformed key, Mismatch for one used for another request, Conflict while the first is still
+    under way, and whatever `work` raises, in which case nothing is remembered.
     """
     if key is None or by.user is None:
         return work()
@@ -78,14 +78,14 @@ def _claim(key: str, *, user: User, fingerprint: str) -> IdempotencyRecord | Non
 
 
 def stored(key: str, *, by: Actor, fingerprint: str) -> Answer | None:
-    """The answer already given for a key, or None. Raises Invalid when it was given to another request."""
+    """The answer already given for a key, or None. Raises Mismatch when it was given to another request."""
     record = IdempotencyRecord.objects.filter(
         user=by.user, key=key, created_at__gt=timezone.now() - KEEP
     ).first()
     if record is None or not record.status:
         return None
     if record.fingerprint != fingerprint:
-        raise Invalid("Idempotency-Key", "This key was used for another request.")
+        raise Mismatch("Idempotency-Key", "This key was used for another request.")
     return Answer(record.status, record.body, replayed=True)
 
 
