@@ -124,7 +124,8 @@ class SearchQuery:
 
     def adding(self, key: str, value: str) -> SearchQuery:
         """This search with one facet value more."""
-        return replace(self, **{key: tuple(dict.fromkeys((*getattr(self, key), value)))})
+        changed: dict[str, Any] = {key: tuple(dict.fromkeys((*getattr(self, key), value)))}
+        return replace(self, **changed)
 
     def without(self, key: str, value: str = "") -> SearchQuery:
         """This search without one value of a facet or metric, or without all of `key` (`q`, `metric` or a facet)."""
@@ -132,7 +133,8 @@ class SearchQuery:
             return replace(self, words="", sort="updated" if self.sort == "relevance" else self.sort)
         if key == "metric":
             return replace(self, metrics=tuple(one for one in self.metrics if value and str(one) != value))
-        return replace(self, **{key: tuple(one for one in getattr(self, key) if value and one != value)})
+        changed: dict[str, Any] = {key: tuple(one for one in getattr(self, key) if value and one != value)}
+        return replace(self, **changed)
 
     def chips(self) -> list[Chip]:
         """Everything applied, words first."""
