@@ -8,15 +8,18 @@ file system, renamed when it is whole; elsewhere through a local temporary file.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import posixpath
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Protocol, cast
 
 from django.conf import settings
 from django.core.files import File
@@ -25,6 +28,21 @@ from django.core.files.storage import FileSystemStorage, Storage, storages
 from models_app.registry.errors import Damaged, Invalid, TooLarge
 
 INCOMING = "incoming"
+PIECE = 256 << 10
+
+
+class Hash(Protocol):
+    """A hash that is being computed."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
+class Readable(Protocol):
+    """What bytes are read from, front to back."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +71,15 @@ def blob_name(sha256: str) -> str:
 class BlobWriter:
     """Takes bytes, hashes them on the way, and stores them under their digest when they are whole.
 
-    Used as a context manager: what was not finished is discarded. Raises TooLarge past `limit` bytes.
+    Used as a context manager: what was not finished is discarded. Raises TooLarge past `limit` bytes. Hashes in
+    `also` are fed in the same pass.
     """
 
-    def __init__(self, *, limit: int | None = None) -> None:
+    def __init__(self, *, limit: int | None = None, also: Sequence[Hash] = ()) -> None:
         self.size = 0
         self._limit = settings.MAX_FILE_BYTES if limit is None else limit
         self._hash = hashlib.sha256()
+        self._also = also
         self._root = _disk_root()
         folder = self._root / INCOMING if self._root else Path(tempfile.gettempdir())
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +94,7 @@ class BlobWriter:
     ) -> None:
         self.discard()
 
-    def write(self, chunk: bytes | memoryview) -> None:
+    def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
         if self._file is None:
             raise ValueError("This blob is finished.")
@@ -82,6 +102,8 @@ class BlobWriter:
         if self.size > self._limit:
             raise TooLarge(f"A file may have at most {self._limit} bytes.", limit=self._limit)
         self._hash.update(chunk)
+        for other in self._also:
+            other.update(chunk)
         view = memoryview(chunk)
         while view:
             view = view[self._file.write(view) :]
@@ -119,10 +141,11 @@ class BlobWriter:
 def _move_into_place(path: Path, target: Path, size: int) -> None:
     if target.exists() and target.stat().st_size == size:
         path.unlink()
+        os.utime(target)  # wanted again: the sweep spares young files
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o440)
     path.replace(target)
-    target.chmod(0o440)
     if settings.FSYNC:
         folder = os.open(target.parent, os.O_RDONLY)
         try:
@@ -146,27 +169,131 @@ def local_path(sha256: str) -> Path | None:
         return None
     path = root / blob_name(sha256)
     if not path.is_file():
-        raise Damaged(f"The bytes of {sha256[:12]} are missing from storage.", next_step="Tell an operator.")
+        raise _missing(sha256)
     return path
 
 
-def open_blob(sha256: str) -> IO[bytes] | File[Any]:
-    """The blob opened for reading, seekable. Raises Damaged when it is missing."""
+def open_blob(sha256: str) -> IO[bytes]:
+    """The blob opened for reading, seekable, buffered. Raises Damaged when it is missing."""
     path = local_path(sha256)
     if path is not None:
-        return path.open("rb", buffering=0)
+        return path.open("rb")
     try:
-        return _storage().open(blob_name(sha256), "rb")
+        size = _storage().size(blob_name(sha256))
     except FileNotFoundError as error:
-        raise Damaged(
-            f"The bytes of {sha256[:12]} are missing from storage.", next_step="Tell an operator."
-        ) from error
+        raise _missing(sha256) from error
+    return cast(IO[bytes], io.BufferedReader(_RemoteFile(sha256, size), buffer_size=PIECE))
 
 
 def read(sha256: str, *, limit: int) -> bytes:
     """The first `limit` bytes of a blob."""
     with open_blob(sha256) as blob:
         return blob.read(limit)
+
+
+def read_range(sha256: str, *, start: int, length: int) -> bytes:
+    """`length` bytes from `start`. Raises Damaged when the blob is missing or shorter."""
+    with BlobStream(sha256, start=start, length=length) as stream:
+        return b"".join(stream)
+
+
+class BlobStream:
+    """A part of a blob as pieces of at most `piece` bytes; closes itself at the end, on errors, or when told to.
+
+    Opening raises Damaged when the blob is missing; reading raises Damaged when it is shorter than `start + length`.
+    """
+
+    def __init__(self, sha256: str, *, start: int, length: int, piece: int = PIECE) -> None:
+        self._sha256 = sha256
+        self._left = length
+        self._piece = piece
+        self._source = _source(sha256, start=start, length=length) if length else io.BytesIO()
+
+    def __enter__(self) -> BlobStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> BlobStream:
+        return self
+
+    def __next__(self) -> bytes:
+        if not self._left:
+            self.close()
+            raise StopIteration
+        piece = self._source.read(min(self._piece, self._left))
+        if not piece:
+            self.close()
+            raise Damaged(
+                f"The bytes of {self._sha256[:12]} are fewer in storage than they were.",
+                next_step="Tell an operator.",
+            )
+        self._left -= len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Let go of the file or connection."""
+        self._source.close()
+
+
+def _source(sha256: str, *, start: int, length: int) -> Readable:
+    """Something to read `length` bytes from, standing at `start`."""
+    path = local_path(sha256)
+    if path is not None:
+        file = path.open("rb", buffering=0)
+        file.seek(start)
+        return cast(Readable, file)
+    storage, name = _storage(), blob_name(sha256)
+    try:
+        if hasattr(storage, "bucket"):
+            # Opening an S3 file would fetch the whole object first.
+            key = posixpath.join(getattr(storage, "location", ""), name).lstrip("/")
+            wanted = f"bytes={start}-{start + length - 1}"
+            return cast(Readable, storage.bucket.Object(key).get(Range=wanted)["Body"])
+        remote = storage.open(name, "rb")
+        remote.seek(start)
+        return cast(Readable, remote)
+    except FileNotFoundError as error:
+        raise _missing(sha256) from error
+    except Exception as error:
+        if getattr(error, "response", {}).get("Error", {}).get("Code") in (
+            "NoSuchKey",
+            "404",
+            "InvalidRange",
+        ):
+            raise _missing(sha256) from error
+        raise
+
+
+class _RemoteFile(io.RawIOBase):
+    """A blob elsewhere as a seekable file: each read asks for its range."""
+
+    def __init__(self, sha256: str, size: int) -> None:
+        self._sha256 = sha256
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(base + offset, 0)
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        length = max(min(len(buffer), self._size - self._position), 0)
+        buffer[:length] = read_range(self._sha256, start=self._position, length=length)
+        self._position += length
+        return length
+
+
+def _missing(sha256: str) -> Damaged:
+    return Damaged(f"The bytes of {sha256[:12]} are missing from storage.", next_step="Tell an operator.")
 
 
 def exists(sha256: str) -> bool:
