@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.live import LiveServer, Template, collect_static, serve  # noqa: E402
+from tests.live import LiveServer, Template, collect_static, serve
 
 PIECE = 1 << 20
 
