@@ -34,7 +34,7 @@ def lint() -> list[tuple[str, list[str], dict[str, str]]]:
         ("format", [f"{BIN}/ruff", "format", "--check", "--quiet", "."], {}),
         ("templates", [f"{BIN}/djade", "--check", "--target-version", "5.2", *templates], {}),
         ("types", [f"{BIN}/mypy", "--no-error-summary"], {}),
-        ("contracts", [f"{BIN}/lint-imports", "--no-logo", "--no-timings"], {}),
+        ("contracts", [f"{BIN}/lint-imports", "--no-logo"], {}),
         ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run", *MODELS], {}),
         ("deploy check", [PYTHON, "manage.py", "check", "--deploy", "--fail-level", "WARNING"], PRODUCTION),
     ]
