@@ -30,8 +30,8 @@ MODELS = ["models_app"]
 def lint() -> list[tuple[str, list[str], dict[str, str]]]:
     templates = [str(path) for path in sorted((ROOT / "templates").rglob("*.html"))]
     return [
-        ("ruff", [f"{BIN}/ruff", "check", "--quiet", "."], {}),
-        ("format", [f"{BIN}/ruff", "format", "--check", "--quiet", "."], {}),
+        ("ruff", [f"{BIN}/ruff", "check", "--output-format", "concise", "."], {}),
+        ("format", [f"{BIN}/ruff", "format", "--check", "--output-format", "concise", "."], {}),
         ("templates", [f"{BIN}/djade", "--check", "--target-version", "5.2", *templates], {}),
         ("types", [f"{BIN}/mypy", "--no-error-summary"], {}),
         ("contracts", [f"{BIN}/lint-imports", "--no-logo"], {}),
