@@ -55,10 +55,27 @@ MAX_LIMIT = 100
 _OPERATORS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "=": "exact"}
 # Column and whether it descends.
 _ORDERS = {"updated": ("updated_at", True), "created": ("created_at", True), "name": ("name_lower", False)}
-_HEAVY = [
-    f"{line}__{field}"
-    for line in ("newest", "newest_staging", "newest_production")
-    for field in ("signature", "description", "pii_notes", "bias_fairness_notes")
+# What result rows show of a model, and of each of its three versions; loading all would cost more than finding.
+_LOADED = [
+    *(field.name for field in RegisteredModel._meta.concrete_fields if field.name != "card"),
+    *(f"team__{field}" for field in ("slug", "name")),
+    *(f"owner__{field}" for field in ("username", "first_name", "last_name")),
+    *(
+        f"{version}__{field}"
+        for version in ("newest", "newest_staging", "newest_production")
+        for field in (
+            "model",
+            "number",
+            "stage",
+            "stage_changed_at",
+            "last_promoted_at",
+            "created_at",
+            "framework",
+            "framework_version",
+            "license",
+            "serving_endpoint",
+        )
+    ),
 ]
 
 
@@ -82,7 +99,8 @@ class RowMetric:
 class SearchRow:
     """One found model with what a result row shows; reading it costs no query.
 
-    `model` has team, owner, newest, newest_staging and newest_production loaded, without card and long notes.
+    `model` comes without its card, but with team, owner, newest, newest_staging and newest_production, of which only
+    names, number, stage, times, framework, license and endpoint are loaded.
     `current` is the version that counts: in production, else the newest; None for a model without versions.
     """
 
@@ -318,7 +336,7 @@ def _rows(ids: list[int]) -> list[SearchRow]:
         model.pk: model
         for model in RegisteredModel.objects.filter(pk__in=ids)
         .select_related("team", "owner", "newest", "newest_staging", "newest_production")
-        .defer("card", *_HEAVY)
+        .only(*_LOADED)
         .annotate(
             current_id=current,
             former_id=Coalesce(

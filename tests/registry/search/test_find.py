@@ -209,8 +209,9 @@ def test_rebuilding_changes_nothing(shelf):
 
 def test_refresh_costs_the_same_for_one_model_and_for_many(shelf):
     fraud = catalog.get_model("risk/fraudDetector", by=shelf.root)
+    everything = [row.model.pk for row in find(parse(""), by=shelf.root).rows]
     with CaptureQueriesContext(connection) as one:
         index.refresh([fraud.pk])
     with CaptureQueriesContext(connection) as many:
-        index.refresh([row.model.pk for row in find(parse(""), by=shelf.root).rows])
+        index.refresh(everything)
     assert len(one) == len(many) <= 13
