@@ -1,0 +1,122 @@
+"""Pages and lists cost the same number of queries with one row as with fifty, and the number is written down.
+
+A new address that answers GET goes into ROUTES (by URL name, with a path that has something to show), or into UNCOUNTED
+with the reason. `WRITE=1 script/test tests/house/test_query_counts.py` writes query_counts.json anew.
+"""
+
+import pytest
+from django.test import Client
+
+from models_app.models import Stage
+from models_app.registry import catalog, lifecycle, runs
+from models_app.registry.access import get_model
+from tests import builders
+from tests.house import query_counts
+from tests.house.test_urls import ROWS
+from tests.people import token
+
+# URL name → path. People log in for pages; for `api:` the path is called with a token.
+ROUTES = {
+    "web:search": "/",
+    "web:model": "/models/risk/m0/",
+    "web:model_versions": "/models/risk/m0/versions/",
+    "web:model_lineage": "/models/risk/m0/lineage/",
+    "web:model_activity": "/models/risk/m0/activity/",
+    "web:model_settings": "/models/risk/m0/settings/",
+    "web:upload_version": "/models/risk/m0/upload/",
+    "web:compare": "/models/risk/m0/compare/1...2/",
+    "web:version": "/models/risk/m0@1/",
+    "web:version_edit": "/models/risk/m0@1/edit/",
+    "web:version_file": "/models/risk/m0@1/files/model.bin",
+    "web:rollback": "/models/risk/m0/rollback/",
+    "web:register_model": "/register/",
+    "web:profile": "/account/",
+    "web:tokens": "/account/tokens/",
+    "web:teams": "/teams/",
+    "web:team": "/teams/risk/",
+    "web:help_clients": "/help/clients/",
+}
+# URL name → why there is no number for it.
+UNCOUNTED: dict[str, str] = {}
+
+
+def one_of_each(people) -> None:
+    """The smallest registry in which every list has a row."""
+    by, approver = people.alice, people.carol
+    run = runs.create_run(
+        by=by,
+        name="nightly",
+        params={"lr": "0.1"},
+        metrics={"loss": 0.1},
+        datasets=[{"name": "tx", "version": "1"}],
+    )
+    model = builders.model("risk/m0", by=by, purpose="Finds fraud.", card="# Card", owner="alice")
+    first = builders.complete_version(
+        model,
+        by=by,
+        run=run.uid,
+        tags={"kind": "x"},
+        aliases=["champion"],
+        reports=REPORT,
+        risk_flags=["biased"],
+    )
+    catalog.set_model_tags(model, tags={"domain": "payments"}, by=by)
+    lifecycle.move(first, to=Stage.PRODUCTION, by=approver, reason="good")
+    second = builders.complete_version(model, by=by, base_model="risk/m0@1", tags={"kind": "y"})
+    lifecycle.move(second, to=Stage.PRODUCTION, by=approver, reason="better", keep_former=True)
+    builders.version(model, by=by)
+    token(by)
+
+
+def many_of_each(people) -> None:
+    """As `one_of_each`, and more of everything that a list may show."""
+    by, approver = people.alice, people.carol
+    model = get_model("risk/m0", by=by)
+    for number in range(query_counts.MANY):
+        run = runs.create_run(
+            by=by, name=f"run {number}", metrics={"loss": 0.1}, datasets=[{"name": f"d{number}"}]
+        )
+        version = builders.complete_version(
+            model, by=by, run=run.uid, tags={f"t{number}": "x"}, aliases=[f"a{number}"], reports=REPORT
+        )
+        lifecycle.move(version, to=Stage.STAGING, by=by, reason="next")
+        other = builders.model(f"risk/n{number}", by=by, owner="alice")
+        other_version = builders.complete_version(other, by=by, base_model="risk/m0@1")
+        lifecycle.move(other_version, to=Stage.PRODUCTION, by=approver, reason="good")
+        catalog.set_model_tags(other, tags={"domain": f"d{number}"}, by=by)
+    for _ in range(10):
+        token(by)
+
+
+REPORT = [{"title": "Report", "url": "https://reports.example.com/1"}]
+
+
+def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
+    page = Client()
+    page.force_login(people.alice.user)
+    api = Client(headers={"Authorization": f"Bearer {secret}"})
+    there = {name for _, name, _ in ROWS}
+    found = {}
+    for name, path in ROUTES.items():
+        if name not in there:
+            continue
+        client = api if name.startswith("api:") else page
+        status = client.get(path).status_code  # once to warm caches of templates and content types
+        assert status == 200, f"{name}: {path} answers {status}"
+        found[name] = query_counts.counted(lambda client=client, path=path: client.get(path))
+    return found
+
+
+@pytest.mark.sqlite_is_enough
+def test_costs_stay_as_they_are(people):
+    secret = token(people.alice)
+    one_of_each(people)
+    with_one = measure(people, secret)
+    many_of_each(people)
+    told = query_counts.problems(with_one, measure(people, secret))
+    assert not told, "\n".join(told)
+
+
+def test_every_address_is_counted_or_has_a_reason_not_to_be():
+    ours = {name for _, name, _ in ROWS if name.startswith(("web:", "api:"))}
+    assert sorted(ours - ROUTES.keys() - UNCOUNTED.keys()) == []
