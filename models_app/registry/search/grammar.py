@@ -146,7 +146,7 @@ class SearchQuery:
 
 def number_text(value: float) -> str:
     """A number as short as it can be written without losing anything."""
-    return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return repr(int(value)) if value == round(value) and abs(value) < 1e15 else repr(value)
 
 
 def parse(source: str | Mapping[str, Any]) -> SearchQuery:
