@@ -1,0 +1,100 @@
+"""How pages meet the core: who asks, and what a refusal looks like. Read this first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render, resolve_url
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from models_app.http.auth import actor_from
+from models_app.registry import errors
+from models_app.registry.access import Actor, require_login
+from models_app.registry.search.query import find, parse
+
+# The first class that fits decides.
+STATUS: tuple[tuple[type[errors.RegistryError], int], ...] = (
+    (errors.Forbidden, 403),
+    (errors.NotFound, 404),
+    (errors.Conflict, 409),
+    (errors.PolicyUnmet, 409),
+    (errors.TooLarge, 413),
+    (errors.Damaged, 500),
+    (errors.Invalid, 400),
+)
+
+View = Callable[..., HttpResponse]
+
+
+class PageRequest(HttpRequest):
+    """A request inside `page`: `actor` says who asks."""
+
+    actor: Actor
+
+
+def page(*methods: str, login: bool = False) -> Callable[[View], View]:
+    """A view that meets the core: `request.actor` is set, core errors become pages, answers are not cached by browsers.
+
+    `methods` default to GET and HEAD; `login` sends strangers to the login page whatever the site allows to read.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: PageRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            try:
+                request.actor = actor_from(request, door="web")
+                if login:
+                    require_login(request.actor)
+                return view(request, *args, **kwargs)
+            except errors.Unauthenticated:
+                return to_login(request)
+            except errors.RegistryError as error:
+                return refusal(request, error, name=str(kwargs.get("name", "")))
+
+        return never_cache(require_http_methods(methods or ("GET", "HEAD"))(guarded))
+
+    return decorate
+
+
+def to_login(request: HttpRequest) -> HttpResponse:
+    """The login page, and back here afterwards (after a POST: to where it came from)."""
+    target = request.get_full_path() if request.method in ("GET", "HEAD") else request.META.get("HTTP_REFERER", "/")
+    address = f"{resolve_url(settings.LOGIN_URL)}?next={quote(target)}"
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Redirect": address})
+    return HttpResponseRedirect(address)
+
+
+def refusal(request: PageRequest, error: errors.RegistryError, *, name: str = "") -> HttpResponse:
+    """The page of a refusal."""
+    status = next((status for kind, status in STATUS if isinstance(error, kind)), 400)
+    context: dict[str, Any] = {"error": error, "back": request.META.get("HTTP_REFERER", "")}
+    if status == 404 and name:
+        context["similar"] = _similar(name, request.actor)
+    template = "errors/409.html" if status == 500 else f"errors/{status}.html"
+    return render(request, template, context, status=status)
+
+
+def _similar(name: str, actor: Actor) -> list[str]:
+    try:
+        return [row.model.name for row in find(parse({"q": name.replace("/", " ")}), by=actor, limit=5).rows]
+    except errors.RegistryError:
+        return []
+
+
+def show_problems(form: Form, error: errors.Invalid | errors.Conflict) -> None:
+    """Put a verb's refusal beside the fields it speaks of; what has no field here stands on top."""
+    if isinstance(error, errors.Invalid):
+        for problem in error.problems:
+            known = problem.field if problem.field in form.fields else None
+            message = problem.message if known or not problem.field else f"{problem.field}: {problem.message}"
+            form.add_error(known, message)
+    else:
+        form.add_error(None, f"{error.why} {error.next_step}".strip())

@@ -1,0 +1,160 @@
+"""Forms of pages: fields and widgets only. What a value may be is decided by the verbs, whose refusals land on the fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm
+
+from models_app.models import Risk, Role, Scope, Visibility
+from models_app.registry.metadata import VERSION_FIELDS, Field
+
+_CLASSES = {
+    forms.CheckboxInput: "form-check-input",
+    forms.CheckboxSelectMultiple: "form-check-input",
+    forms.Select: "form-select",
+}
+
+
+class PageForm(forms.Form):
+    """A form whose widgets carry the classes of our style."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        dress(self)
+
+
+def dress(form: forms.BaseForm) -> None:
+    """Give each widget its class."""
+    for field in form.fields.values():
+        field.widget.attrs.setdefault("class", _CLASSES.get(type(field.widget), "form-control"))
+
+
+class LoginForm(AuthenticationForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        dress(self)
+
+
+def _text(label: str, *, required: bool = False, help: str = "", rows: int = 0, **attrs: Any) -> forms.CharField:
+    widget = forms.Textarea(attrs={"rows": rows, **attrs}) if rows else forms.TextInput(attrs=attrs)
+    return forms.CharField(label=label, required=required, help_text=help, widget=widget, strip=True)
+
+
+class ModelForm(PageForm):
+    """The facts of a registered model."""
+
+    purpose = _text("Purpose", help="One line: what it is for.", maxlength=500)
+    task = _text("Task", help="What it does, e.g. image-classification.", maxlength=64)
+    library = _text("Library", help="What it is made with, e.g. pytorch.", maxlength=64)
+    license = _text("License", help="SPDX expression, e.g. Apache-2.0. New versions take it over.", maxlength=200)
+    owner = _text("Owner", help="Username of the person who answers for it.", maxlength=150)
+    headline_metric = _text("Headline metric", help="The metric one judges it by, e.g. f1.", maxlength=250)
+    tags = _text("Tags", help="Separated by commas; a tag may be a word or key=value.")
+    risk_level = forms.ChoiceField(label="Risk level", choices=Risk.choices, required=False)
+    visibility = forms.ChoiceField(label="Who may see it", choices=Visibility.choices)
+    card = _text("Card", help="Markdown: what it does, how it was trained, where it fails.", rows=16)
+
+    def values(self) -> dict[str, Any]:
+        """What the verbs take."""
+        values = {name: self.cleaned_data[name] for name in self.fields if name in self.cleaned_data}
+        values["tags"] = tags_from(values.get("tags", ""))
+        return values
+
+
+class RegisterForm(ModelForm):
+    """A new model."""
+
+    name = _text("Name", required=True, help="team/name, or a plain name.", maxlength=256, autofocus=True)
+    field_order = ("name",)
+
+    def values(self) -> dict[str, Any]:
+        return {name: value for name, value in super().values().items() if name != "name"}
+
+
+def tags_from(text: str) -> dict[str, str]:
+    """`a, b=c` → {a: "", b: c}."""
+    pairs = (item.strip().partition("=") for item in text.split(","))
+    return {key.strip(): value.strip() for key, _, value in pairs if key.strip()}
+
+
+def tags_to(tags: dict[str, str]) -> str:
+    """The other way round."""
+    return ", ".join(f"{key}={value}" if value else key for key, value in tags.items())
+
+
+class RenameForm(PageForm):
+    to = _text("New name", required=True, help="The old name leads here from then on.", maxlength=256)
+
+
+class DeleteForm(PageForm):
+    """Deleting takes typing the name."""
+
+    confirm = _text("Type the model's name to confirm", required=True, autocomplete="off")
+    reason = _text("Reason", help="Kept in the audit record.", maxlength=2000)
+
+    def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = name
+
+    def clean_confirm(self) -> str:
+        if self.cleaned_data["confirm"] != self.name:
+            raise forms.ValidationError(f"Type “{self.name}” exactly.")
+        return self.name
+
+
+class ReasonForm(PageForm):
+    reason = _text("Reason", help="Whoever reads the history later will ask why.", rows=3, maxlength=2000)
+
+
+class ProfileForm(PageForm):
+    first_name = _text("First name", maxlength=150, autocomplete="given-name")
+    last_name = _text("Last name", maxlength=150, autocomplete="family-name")
+    email = forms.CharField(
+        label="E-mail", required=False, widget=forms.EmailInput(attrs={"autocomplete": "email"}), max_length=254
+    )
+    hotkeys = forms.BooleanField(label="Single-key shortcuts on pages", required=False)
+
+
+LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Does not expire")]
+
+
+class TokenForm(PageForm):
+    name = _text("Name", required=True, help="What it is for, e.g. “nightly training”.", maxlength=100)
+    scopes = forms.MultipleChoiceField(
+        label="May be used to",
+        choices=[
+            (Scope.READ, "read: search, look, download"),
+            (Scope.WRITE, "write: register models and versions, log runs, edit"),
+            (Scope.PROMOTE, "promote: move to production, roll back"),
+        ],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    days = forms.ChoiceField(label="Lives for", choices=LIFETIMES, required=False, initial="90")
+
+
+class TeamForm(PageForm):
+    name = _text("Name", required=True, maxlength=128)
+    description = _text("Description", rows=3, maxlength=2000)
+
+
+class MemberForm(PageForm):
+    username = _text("Username", required=True, maxlength=150)
+    role = forms.ChoiceField(label="Role", choices=Role.choices)
+
+
+def version_field(field: Field) -> forms.Field:
+    """The form field of a metadata field."""
+    from models_app.models import PiiUsage
+
+    if field.kind == "choice":
+        return forms.ChoiceField(label=field.label, help_text=field.help, choices=PiiUsage.choices, required=False)
+    rows = {"long": 4, "json": 6}.get(field.kind, 0)
+    attrs = {"inputmode": "url"} if field.kind == "url" else {}
+    return _text(field.label, help=field.help, rows=rows, **attrs)
+
+
+def version_fields() -> dict[str, forms.Field]:
+    """Form fields for every writable column of a version."""
+    return {name: version_field(field) for name, field in VERSION_FIELDS.items()}

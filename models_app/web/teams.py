@@ -1,0 +1,101 @@
+"""Teams: who is in them, with which role."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db.models import Count
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+
+from models_app.models import Team, User
+from models_app.registry import people
+from models_app.registry.access import Right, may, models_for, require_reading
+from models_app.registry.errors import Conflict, Invalid, NotFound
+
+from .door import PageRequest, page, show_problems
+from .forms import MemberForm, TeamForm
+
+
+@page()
+def teams(request: PageRequest) -> HttpResponse:
+    """Every team with its number of people and of models that one may see."""
+    require_reading(request.actor)
+    counts = dict(models_for(request.actor).order_by().values_list("team").annotate(number=Count("pk")))
+    rows = [
+        {"team": team, "people": team.people, "models": counts.get(team.pk, 0)}
+        for team in Team.objects.annotate(people=Count("memberships"))
+    ]
+    return render(request, "teams/teams.html", {"rows": rows})
+
+
+def _team(request: PageRequest, slug: str) -> Team:
+    require_reading(request.actor)
+    team = Team.objects.filter(slug=slug).first()
+    if team is None:
+        raise NotFound(f"There is no team “{slug}”.")
+    return team
+
+
+def _show(
+    request: PageRequest, team: Team, *, form: TeamForm | None = None, member: MemberForm | None = None
+) -> HttpResponse:
+    manages = may(request.actor, Right.MANAGE_TEAM, team)
+    context = {
+        "team": team,
+        "manages": manages,
+        "memberships": team.memberships.select_related("user").order_by("user__username"),
+        "models": models_for(request.actor).filter(team=team).order_by("-updated_at")[:20],
+        "form": form or TeamForm(initial={"name": team.name, "description": team.description}),
+        "member": member or MemberForm(),
+    }
+    failed = (form and form.errors) or (member and member.errors)
+    return render(request, "teams/team.html", context, status=422 if failed else 200)
+
+
+@page("GET", "HEAD", "POST")
+def team(request: PageRequest, slug: str) -> HttpResponse:
+    """A team's people, roles and models; its admins change name and description."""
+    shown = _team(request, slug)
+    if request.method != "POST":
+        return _show(request, shown)
+    form = TeamForm(request.POST)
+    if form.is_valid():
+        try:
+            people.update_team(shown, by=request.actor, **form.cleaned_data)
+        except Invalid as error:
+            show_problems(form, error)
+        else:
+            messages.success(request, "The team is saved.")
+            return redirect("web:team", slug)
+    return _show(request, shown, form=form)
+
+
+@page("POST", login=True)
+def set_member(request: PageRequest, slug: str) -> HttpResponse:
+    """Give a person a role in the team, new or changed."""
+    shown = _team(request, slug)
+    form = MemberForm(request.POST)
+    if form.is_valid():
+        user = User.objects.filter(username=form.cleaned_data["username"], is_active=True).first()
+        try:
+            if user is None:
+                raise Invalid("username", "There is no active person of that name.")
+            people.set_role(shown, user=user, role=form.cleaned_data["role"], by=request.actor)
+        except (Invalid, Conflict) as error:
+            show_problems(form, error)
+        else:
+            messages.success(request, f"{user} is {form.cleaned_data['role']} of {shown.slug}.")
+            return redirect("web:team", slug)
+    return _show(request, shown, member=form)
+
+
+@page("POST", login=True)
+def remove_member(request: PageRequest, slug: str, username: str) -> HttpResponse:
+    """Take a person out of the team."""
+    shown = _team(request, slug)
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        raise NotFound(f"There is no person “{username}”.")
+    people.remove_member(shown, user=user, by=request.actor)
+    messages.success(request, f"{user} is no longer in {shown.slug}.")
+    return redirect("web:team", slug)
