@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client
 
 from models_app.registry.access import Actor
 from tests import live as live_servers
 from tests import people as standing
+
+
+# A response that a test closes ends no connection: tests keep theirs, with the transaction they roll back.
+request_started.disconnect(close_old_connections)
+request_finished.disconnect(close_old_connections)
 
 
 def pytest_addoption(parser):
