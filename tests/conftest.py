@@ -15,7 +15,6 @@ from models_app.registry.access import Actor
 from tests import live as live_servers
 from tests import people as standing
 
-
 # A response that a test closes ends no connection: tests keep theirs, with the transaction they roll back.
 request_started.disconnect(close_old_connections)
 request_finished.disconnect(close_old_connections)
