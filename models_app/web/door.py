@@ -65,7 +65,11 @@ def page(*methods: str, login: bool = False) -> Callable[[View], View]:
 
 def to_login(request: HttpRequest) -> HttpResponse:
     """The login page, and back here afterwards (after a POST: to where it came from)."""
-    target = request.get_full_path() if request.method in ("GET", "HEAD") else request.META.get("HTTP_REFERER", "/")
+    target = (
+        request.get_full_path()
+        if request.method in ("GET", "HEAD")
+        else request.META.get("HTTP_REFERER", "/")
+    )
     address = f"{resolve_url(settings.LOGIN_URL)}?next={quote(target)}"
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Redirect": address})

@@ -37,7 +37,9 @@ class LoginForm(AuthenticationForm):
         dress(self)
 
 
-def _text(label: str, *, required: bool = False, help: str = "", rows: int = 0, **attrs: Any) -> forms.CharField:
+def _text(
+    label: str, *, required: bool = False, help: str = "", rows: int = 0, **attrs: Any
+) -> forms.CharField:
     widget = forms.Textarea(attrs={"rows": rows, **attrs}) if rows else forms.TextInput(attrs=attrs)
     return forms.CharField(label=label, required=required, help_text=help, widget=widget, strip=True)
 
@@ -48,7 +50,9 @@ class ModelForm(PageForm):
     purpose = _text("Purpose", help="One line: what it is for.", maxlength=500)
     task = _text("Task", help="What it does, e.g. image-classification.", maxlength=64)
     library = _text("Library", help="What it is made with, e.g. pytorch.", maxlength=64)
-    license = _text("License", help="SPDX expression, e.g. Apache-2.0. New versions take it over.", maxlength=200)
+    license = _text(
+        "License", help="SPDX expression, e.g. Apache-2.0. New versions take it over.", maxlength=200
+    )
     owner = _text("Owner", help="Username of the person who answers for it.", maxlength=150)
     headline_metric = _text("Headline metric", help="The metric one judges it by, e.g. f1.", maxlength=250)
     tags = _text("Tags", help="Separated by commas; a tag may be a word or key=value.")
@@ -112,7 +116,10 @@ class ProfileForm(PageForm):
     first_name = _text("First name", maxlength=150, autocomplete="given-name")
     last_name = _text("Last name", maxlength=150, autocomplete="family-name")
     email = forms.CharField(
-        label="E-mail", required=False, widget=forms.EmailInput(attrs={"autocomplete": "email"}), max_length=254
+        label="E-mail",
+        required=False,
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+        max_length=254,
     )
     hotkeys = forms.BooleanField(label="Single-key shortcuts on pages", required=False)
 
@@ -149,7 +156,9 @@ def version_field(field: Field) -> forms.Field:
     from models_app.models import PiiUsage
 
     if field.kind == "choice":
-        return forms.ChoiceField(label=field.label, help_text=field.help, choices=PiiUsage.choices, required=False)
+        return forms.ChoiceField(
+            label=field.label, help_text=field.help, choices=PiiUsage.choices, required=False
+        )
     rows = {"long": 4, "json": 6}.get(field.kind, 0)
     attrs = {"inputmode": "url"} if field.kind == "url" else {}
     return _text(field.label, help=field.help, rows=rows, **attrs)

@@ -28,7 +28,11 @@ def address(query: SearchQuery) -> str:
 @page()
 def search(request: PageRequest) -> HttpResponse:
     """Results and facets; for htmx only the part it asks for: `results` at each change, `facets` right after."""
-    context: dict[str, Any] = {"section": "models", "sorts": SORTS, "base_url": request.build_absolute_uri("/")[:-1]}
+    context: dict[str, Any] = {
+        "section": "models",
+        "sorts": SORTS,
+        "base_url": request.build_absolute_uri("/")[:-1],
+    }
     models_for(request.actor)
     try:
         query = parse(request.GET)
@@ -73,7 +77,9 @@ def _facets(query: SearchQuery, request: PageRequest) -> dict[str, Any]:
             {
                 "value": value,
                 "url": address(
-                    query.without(facet.key, value.value) if value.selected else query.adding(facet.key, value.value)
+                    query.without(facet.key, value.value)
+                    if value.selected
+                    else query.adding(facet.key, value.value)
                 ),
             }
             for value in facet.values
@@ -88,5 +94,7 @@ def _wider(query: SearchQuery, request: PageRequest) -> list[dict[str, Any]]:
     wider = []
     for chip in query.chips()[:6]:
         found = find(chip.without, by=request.actor, limit=1)
-        wider.append({"chip": chip, "url": address(chip.without), "total": found.total, "more": found.total_is_capped})
+        wider.append(
+            {"chip": chip, "url": address(chip.without), "total": found.total, "more": found.total_is_capped}
+        )
     return wider
