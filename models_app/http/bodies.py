@@ -17,6 +17,7 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 
 from models_app.formats.paths import check_path
 from models_app.http import limits
+from models_app.http.connections import let_go
 from models_app.registry.artifacts.blobs import StoredFile
 from models_app.registry.artifacts.storage import BlobWriter
 from models_app.registry.errors import Forbidden, Invalid, TooLarge
@@ -36,6 +37,7 @@ def chunks(request: HttpRequest, *, limit: int | None = None) -> Iterator[bytes]
     declared = declared_length(request)
     if declared is not None and declared > limit:
         raise _too_large(limit)
+    let_go(declared)
     read = request.read if declared is not None else request.META["wsgi.input"].read
     received = 0
     while True:

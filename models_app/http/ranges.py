@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, parse_http_date_safe
 
 from models_app.http.conditional import mark, settled
+from models_app.http.connections import let_go
 from models_app.registry.artifacts.archives import Archive
 from models_app.registry.artifacts.storage import BlobStream
 
@@ -84,6 +85,7 @@ def send_blob(
         answer = HttpResponse(headers=headers)
     else:
         stream = BlobStream(sha256, start=start, length=length)
+        let_go(length)
         answer = StreamingHttpResponse(stream, status=status, headers=headers)
     return mark(answer, etag=etag, last_modified=last_modified)
 
@@ -106,6 +108,7 @@ def send_archive(
     if request.method == "HEAD":
         answer = HttpResponse(headers=headers)
     else:
+        let_go(archive.size)
         answer = StreamingHttpResponse(iter(archive), headers=headers)
     return mark(answer, etag=etag, last_modified=last_modified)
 

@@ -28,7 +28,7 @@ from django.core.files.storage import FileSystemStorage, Storage, storages
 from models_app.registry.errors import Damaged, Invalid, TooLarge
 
 INCOMING = "incoming"
-PIECE = 256 << 10
+PIECE = 64 << 10
 
 
 class Hash(Protocol):
