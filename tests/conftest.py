@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
 from django.core.signals import request_finished, request_started
@@ -14,6 +15,10 @@ from django.test import Client
 from models_app.registry.access import Actor
 from tests import live as live_servers
 from tests import people as standing
+
+# A busy machine is slow, not wrong; the budget of examples keeps the suite short.
+hypothesis.settings.register_profile("modelry", deadline=None, max_examples=60, print_blob=True)
+hypothesis.settings.load_profile("modelry")
 
 # A response that a test closes ends no connection: tests keep theirs, with the transaction they roll back.
 request_started.disconnect(close_old_connections)
