@@ -14,7 +14,25 @@ from models_app.models import RegisteredModel
 
 MAX_RENDERED = 500_000
 _TAGS = {
-    *("a", "abbr", "b", "blockquote", "br", "code", "del", "em", "h2", "h3", "h4", "h5", "h6", "hr", "i", "kbd", "li"),
+    *(
+        "a",
+        "abbr",
+        "b",
+        "blockquote",
+        "br",
+        "code",
+        "del",
+        "em",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "i",
+        "kbd",
+        "li",
+    ),
     *("ol", "p", "pre", "s", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
 }
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
@@ -98,7 +116,9 @@ def _number_headings(tokens: list[Token], toc: list[Heading]) -> None:
         if token.type == "heading_close":
             continue
         words = "".join(
-            child.content for child in tokens[index + 1].children or [] if child.type in ("text", "code_inline")
+            child.content
+            for child in tokens[index + 1].children or []
+            if child.type in ("text", "code_inline")
         )
         base = "card-" + (_NOT_WORD.sub("-", words.lower()).strip("-")[:60] or "section")
         used[base] = used.get(base, 0) + 1

@@ -29,11 +29,17 @@ HOSTILE = [
 ]
 TAGS = re.compile(r"<\s*(script|img|svg|iframe|style|base|form|input|object|embed|link|meta)", re.IGNORECASE)
 ATTRIBUTES = re.compile(r"<[^>]+\s(on\w+|style|srcdoc|src)\s*=", re.IGNORECASE)
-SCHEMES = re.compile(r"""href\s*=\s*["']?\s*(?!https?:|mailto:|#|/|\.|\w+[/."'#?]|[^:"']*["'])""", re.IGNORECASE)
+SCHEMES = re.compile(
+    r"""href\s*=\s*["']?\s*(?!https?:|mailto:|#|/|\.|\w+[/."'#?]|[^:"']*["'])""", re.IGNORECASE
+)
 
 
 def harmless(html: str) -> bool:
-    return not (TAGS.search(html) or ATTRIBUTES.search(html) or "javascript:" in re.sub(r">[^<]*<", "><", html).lower())
+    return not (
+        TAGS.search(html)
+        or ATTRIBUTES.search(html)
+        or "javascript:" in re.sub(r">[^<]*<", "><", html).lower()
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -42,7 +48,11 @@ def test_hostile_cards(text):
     assert harmless(html), html
 
 
-@given(st.lists(st.sampled_from([*HOSTILE, "text", "\n\n", "`", "*", "[", "](", ")", "<", ">", "# "]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from([*HOSTILE, "text", "\n\n", "`", "*", "[", "](", ")", "<", ">", "# "]), max_size=12
+    )
+)
 def test_no_mixture_gets_through(parts):
     assert harmless(render("".join(parts)).html)
 
