@@ -157,12 +157,12 @@ DATA_UPLOAD_MAX_NUMBER_FILES = None
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "models_app.api.base.TokenAuthentication",
-        "models_app.api.base.SessionAuthentication",
+        "models_app.api.auth.TokenAuthentication",
+        "models_app.api.auth.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["models_app.api.base.ActorRequired"],
+    "DEFAULT_PERMISSION_CLASSES": ["models_app.api.auth.ActorRequired"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["models_app.api.base.LimitedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["models_app.api.parsing.LimitedJSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "models_app.api.errors.handle",
@@ -178,7 +178,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"StageEnum": "models_app.models.lifecycle.Stage"},
+    "ENUM_NAME_OVERRIDES": {
+        "StageEnum": "models_app.models.lifecycle.Stage",
+        "RoleEnum": "models_app.models.people.Role",
+    },
 }
 
 # --- Language, time, logs -----------------------------------------------------------------------------------

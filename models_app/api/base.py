@@ -1,190 +1,43 @@
-"""What every view of the API stands on: who asks, what the body holds, how lists are paged and answers remembered."""
+"""What every view of the API stands on: bodies read, answers remembered, lists paged."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, QueryDict
-from django.middleware.csrf import CsrfViewMiddleware
+from django.db.models import Model, QuerySet
 from django.urls import reverse
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django_filters import rest_framework as filters
 from rest_framework import mixins, serializers
-from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import BasePagination
-from rest_framework.parsers import BaseParser
-from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app.http import bodies, limits, paging
-from models_app.http.auth import actor_from
-from models_app.http.errors import CHALLENGE
+from models_app.http.errors import CONTENT_TYPE, problem_response
 from models_app.registry import idempotency
-from models_app.registry.access import Actor, require_reading
-from models_app.registry.errors import FieldProblem, Forbidden, Invalid, NotFound
+from models_app.registry.access import Actor
+from models_app.registry.errors import FieldProblem, Invalid, NotFound
 
-DOOR = "api"
-MAX_DEPTH = 32
+from .parsing import LimitedJSONParser
+
+# What the plain answers of models_app.http leave for a door to say.
+BARE = {412: "If-Match or If-Unmodified-Since does not hold.", 416: "The range lies outside the file."}
 PAGE_PARAMETERS = ("cursor", "limit", "ordering")
-
-
-# --- Who asks -----------------------------------------------------------------------------------------------
-
-
-class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer TOKEN`, or Basic with the token as password."""
-
-    def authenticate(self, request: Any) -> tuple[Any, Actor] | None:
-        if not request.META.get("HTTP_AUTHORIZATION"):
-            return None
-        request._request.actor = actor = actor_from(request._request, door=DOOR)
-        return actor.user, actor
-
-    def authenticate_header(self, request: Any) -> str:
-        return CHALLENGE
-
-
-class SessionAuthentication(BaseAuthentication):
-    """The login of the pages. Whatever changes something needs their CSRF token in `X-CSRFToken`."""
-
-    def authenticate(self, request: Any) -> tuple[Any, Actor] | None:
-        request._request.actor = actor = actor_from(request._request, door=DOOR)
-        if actor.user is None:
-            return None
-        _refuse_forged(request._request)
-        return actor.user, actor
-
-
-def _refuse_forged(request: HttpRequest) -> None:
-    # The check looks into POST first: an empty one keeps it from reading a stream of artifacts.
-    request.POST = QueryDict()  # type: ignore[assignment, misc]
-    guard = CsrfViewMiddleware(lambda _: None)  # type: ignore[arg-type, return-value]
-    guard.process_request(request)
-    if guard.process_view(request, lambda _: None, (), {}) is not None:
-        raise Forbidden(
-            "The request came with a login but without its protection token.",
-            next_step="Send the CSRF cookie's value in X-CSRFToken, or use an API token.",
-        )
-
-
-class ActorRequired(BasePermission):
-    """Nobody reads anything unless known, or unless everyone may read. What may be changed, the verbs decide."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        require_reading(request.actor)
-        return True
-
-
-# --- What is sent -------------------------------------------------------------------------------------------
-
-
-def read_json(data: bytes, *, field: str = "body") -> Any:
-    """Strict JSON: UTF-8, no doubled keys, no NaN or Infinity, no NUL or broken characters, at most MAX_DEPTH deep.
-
-    Raises Invalid(field).
-    """
-    try:
-        value = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise Invalid(field, "This is not UTF-8 text.") from error
-    except RecursionError as error:
-        raise Invalid(field, f"Nested more than {MAX_DEPTH} deep.") from error
-    except ValueError as error:
-        raise Invalid(field, f"This is not JSON as it is taken here: {error}") from error
-    _check(value, field)
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("an object has the same key twice.")
-    return result
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON.")
-
-
-def _check(root: Any, field: str) -> None:
-    level = [root]
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return
-        below: list[Any] = []
-        for value in level:
-            if isinstance(value, str):
-                if "\0" in value or not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-                    raise Invalid(field, "Text may not contain NUL or half surrogates.")
-            elif isinstance(value, dict):
-                below += [*value.keys(), *value.values()]
-            elif isinstance(value, list):
-                below += value
-            elif isinstance(value, float) and not math.isfinite(value):
-                raise Invalid(field, "A number is too large.")
-        level = below
-    if level:
-        raise Invalid(field, f"Nested more than {MAX_DEPTH} deep.")
-
-
-class LimitedJSONParser(BaseParser):
-    """JSON of bounded size and depth."""
-
-    media_type = "application/json"
-
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        request = getattr(stream, "_request", stream)
-        return read_json(b"".join(bodies.chunks(request, limit=limits.json_bytes())))
-
-
-class Strict(serializers.Serializer):
-    """What a body may hold: unknown fields are refused, so that a misspelled one is not lost silently."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, Mapping) and (unknown := sorted(set(data) - set(self.fields))):
-            raise serializers.ValidationError({name: ["There is no such field."] for name in unknown})
-        return super().to_internal_value(data)
-
-
-class Text(serializers.CharField):
-    """Text as it was sent: numbers are no text, and the verbs say what is too long or empty."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"allow_blank": True, "trim_whitespace": False, **options})
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-class Switch(serializers.BooleanField):
-    """true or false, and nothing that looks like it."""
-
-    def to_internal_value(self, data: Any) -> bool:
-        if not isinstance(data, bool):
-            self.fail("invalid", input=data)
-        return data
-
-
-# --- Views --------------------------------------------------------------------------------------------------
 
 
 class Door(APIView):
     """A view that translates: read the request, call one verb, render its answer."""
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        for name, value in kwargs.items():
-            if isinstance(value, str) and "\0" in value:
-                raise NotFound("There is nothing here.")
+        if any(isinstance(value, str) and "\0" in value for value in kwargs.values()):
+            raise NotFound("There is nothing here.")
         wrong = [name for name, values in request.query_params.lists() if "\0" in name + "".join(values)]
         if wrong:
             raise Invalid.many([FieldProblem(name[:100], "May not contain NUL.") for name in wrong])
@@ -239,6 +92,9 @@ class Door(APIView):
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code in BARE and not getattr(response, "data", None):
+            problem = problem_response(request, response.status_code, detail=BARE[response.status_code])
+            response.content, response["Content-Type"] = problem.content, CONTENT_TYPE
         if not response.has_header("Cache-Control"):
             patch_cache_control(response, private=True, no_cache=True)
         patch_vary_headers(response, ["Authorization", "Cookie"])
@@ -364,8 +220,18 @@ def refuse_unknown(request: Any, known: set[str]) -> None:
 
 
 class Listing(mixins.ListModelMixin, Door, GenericAPIView):
-    """A list: rows from `get_queryset`, narrowed by `filterset_class`, in one of `orderings`, page by page."""
+    """A list: `rows` of `model`, narrowed by `filterset_class`, in one of `orderings`, page by page."""
 
     filter_backends = [StrictFilters]
     pagination_class = KeysetPagination
+    model: type[Model]
     orderings: dict[str, paging.Order]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        # The schema generator asks without a request.
+        fake = getattr(self, "swagger_fake_view", False)
+        return self.model._default_manager.none() if fake else self.rows()
+
+    def rows(self) -> QuerySet[Any]:
+        """What the actor may read."""
+        raise NotImplementedError

@@ -1,2 +1,120 @@
+"""Every address of the API. No trailing slashes; what is not here is a problem with status 404."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path, re_path, register_converter
+from django.views.decorators.csrf import csrf_exempt
+
+from models_app.http.errors import problem_response
+
+from .datasets import DatasetDetail, DatasetList
+from .files import ArchiveDownload, FileDownload, FileList
+from .lineage import Lineage
+from .models import ModelDetail, ModelList, ModelRename
+from .runs import RunCurves, RunDetail, RunList, RunLog
+from .schema import DocsView, SchemaView
+from .search import Search, SearchFacets
+from .stages import AliasDetail, InStage, RollBack, StageMove, TransitionList
+from .teams import Me, TeamDetail, TeamList
+from .tokens import TokenDetail, TokenList
+from .versions import (
+    AllVersions,
+    VersionDetail,
+    VersionList,
+    VersionMetrics,
+    VersionRequirements,
+)
+
+
+class ModelName:
+    """`team/name` or a plain name. Words that continue an address are no second part, so there is one reading only."""
+
+    regex = r"[^/@]+(?:/(?!(?:versions|rename|rollback|aliases|transitions)(?:/|\Z))[^/@]+)?"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+class Kind:
+    """Kind of archive."""
+
+    regex = "zip|tar"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+class Number:
+    """A row's number, within what databases count to."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+register_converter(ModelName, "api_model")
+register_converter(Kind, "api_kind")
+register_converter(Number, "api_number")
+
+
+@csrf_exempt
+def nothing_here(request: HttpRequest) -> HttpResponse:
+    """Whatever no address of the API matched."""
+    return problem_response(
+        request, 404, detail="There is no such address in the API.", next_step="See /api/docs/."
+    )
+
+
+VERSION = "models/<api_model:name>/versions/<str:revision>"
+
+v1 = [
+    path("schema", SchemaView.as_view(), name="schema"),
+    path("me", Me.as_view(), name="me"),
+    path("models", ModelList.as_view(), name="models"),
+    path("models/<api_model:name>/rename", ModelRename.as_view(), name="rename"),
+    path("models/<api_model:name>/rollback", RollBack.as_view(), name="rollback"),
+    path("models/<api_model:name>/transitions", TransitionList.as_view(), name="transitions"),
+    path("models/<api_model:name>/aliases/<str:alias>", AliasDetail.as_view(), name="alias"),
+    path("models/<api_model:name>/versions", VersionList.as_view(), name="versions"),
+    path(VERSION, VersionDetail.as_view(), name="version"),
+    path(f"{VERSION}/files", FileList.as_view(), name="files"),
+    path(f"{VERSION}/files/<path:path>", FileDownload.as_view(), name="file"),
+    path(f"{VERSION}/archive.<api_kind:kind>", ArchiveDownload.as_view(), name="archive"),
+    path(f"{VERSION}/metrics", VersionMetrics.as_view(), name="metrics"),
+    path(f"{VERSION}/lineage", Lineage.as_view(), name="lineage"),
+    path(f"{VERSION}/requirements", VersionRequirements.as_view(), name="requirements"),
+    path(f"{VERSION}/stage", StageMove.as_view(), name="stage_move"),
+    path("models/<api_model:name>", ModelDetail.as_view(), name="model"),
+    path("versions", AllVersions.as_view(), name="all_versions"),
+    path("stages/<str:stage>", InStage.as_view(), name="stage"),
+    path("runs", RunList.as_view(), name="runs"),
+    path("runs/<str:uid>", RunDetail.as_view(), name="run"),
+    path("runs/<str:uid>/log", RunLog.as_view(), name="run_log"),
+    path("runs/<str:uid>/metrics", RunCurves.as_view(), name="run_metrics"),
+    path("datasets", DatasetList.as_view(), name="datasets"),
+    path("datasets/<api_number:id>", DatasetDetail.as_view(), name="dataset"),
+    path("search", Search.as_view(), name="search"),
+    path("search/facets", SearchFacets.as_view(), name="facets"),
+    path("tokens", TokenList.as_view(), name="tokens"),
+    path("tokens/<api_number:id>", TokenDetail.as_view(), name="token"),
+    path("teams", TeamList.as_view(), name="teams"),
+    path("teams/<str:slug>", TeamDetail.as_view(), name="team"),
+]
+
 app_name = "api"
-urlpatterns: list = []
+urlpatterns = [
+    path("docs/", DocsView.as_view(), name="docs"),
+    path("v1/", include(v1)),
+    re_path(r"", nothing_here),
+]

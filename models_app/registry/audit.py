@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from models_app.models import AuditEvent, RegisteredModel
 
@@ -41,3 +42,9 @@ def record(
 def of_model(model: RegisteredModel) -> QuerySet[AuditEvent]:
     """What happened to a model and its versions, newest first."""
     return AuditEvent.objects.filter(model_ref=model.pk).order_by("-id")
+
+
+def last_change() -> datetime | None:
+    """When a model, or who may read it, changed last; None when nothing ever did."""
+    about = AuditEvent.objects.filter(Q(model_ref__isnull=False) | Q(verb__startswith="team."))
+    return about.order_by("-id").values_list("at", flat=True).first()

@@ -55,6 +55,7 @@ RESERVED_SECOND = frozenset(
     {
         "activity",
         "alias",
+        "aliases",
         "card",
         "compare",
         "delete",
@@ -69,6 +70,7 @@ RESERVED_SECOND = frozenset(
         "rollback",
         "settings",
         "tags",
+        "transitions",
         "upload",
         "versions",
     }

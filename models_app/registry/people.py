@@ -12,13 +12,14 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app.models import ApiToken, Membership, Role, Scope, Team, User
 
 from . import audit
-from .access import Actor, Right, require, require_login
-from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, Unauthenticated
+from .access import Actor, Right, require, require_login, require_reading
+from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound, Unauthenticated
 from .names import check_team_slug
 
 # A marker that secret scanners can look for.
@@ -241,3 +242,33 @@ def revoke_token(token: ApiToken, *, by: Actor) -> ApiToken:
         token.save(update_fields=["revoked_at"])
         audit.record("token.revoked", by=by, subject=f"{token.user.username}/{token.prefix}")
     return token
+
+
+def tokens_of(actor: Actor) -> QuerySet[ApiToken]:
+    """The actor's own tokens, revoked ones too. Raises Unauthenticated."""
+    require_login(actor)
+    return ApiToken.objects.filter(user=actor.user)
+
+
+def get_token(number: int, *, by: Actor) -> ApiToken:
+    """One's own token, or any for site admins. Raises NotFound."""
+    require_login(by)
+    tokens = ApiToken.objects.select_related("user") if by.is_site_admin else tokens_of(by)
+    token = tokens.filter(pk=number).first()
+    if token is None:
+        raise NotFound(f"You have no token {number}.")
+    return token
+
+
+def teams_for(actor: Actor) -> QuerySet[Team]:
+    """Every team: whoever may read models sees whose they are. Raises Unauthenticated."""
+    require_reading(actor)
+    return Team.objects.all()
+
+
+def get_team(slug: str, *, by: Actor) -> Team:
+    """Raises NotFound."""
+    team = teams_for(by).filter(slug=slug).first()
+    if team is None:
+        raise NotFound(f"There is no team “{slug[:64]}”.")
+    return team

@@ -1,0 +1,57 @@
+"""Files named by digest instead of sent: only for bytes that the caller can read anyway."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.conf import settings
+
+from models_app.models import ManifestEntry
+from models_app.registry.access import Actor, versions_for
+from models_app.registry.errors import FieldProblem, Invalid, Mismatch, TooLarge
+
+from .blobs import StoredFile
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def readable(files: Iterable[Mapping[str, Any]], *, by: Actor) -> list[StoredFile]:
+    """Files {path, sha256, size?} whose bytes are in some version that the actor may read.
+
+    Bytes of others look like bytes that are nowhere, so that nobody learns by asking what others have. Raises
+    Invalid("files"), Mismatch for another size than declared, TooLarge for more files than a version may have.
+    """
+    wanted = list(files)
+    limit = settings.MAX_FILES_PER_VERSION
+    if len(wanted) > limit:
+        raise TooLarge(f"At most {limit} files in a version; these are {len(wanted)}.", limit=limit)
+    digests = {str(file["sha256"]).lower() for file in wanted}
+    if bad := next((digest for digest in digests if not _SHA256.fullmatch(digest)), None):
+        raise Invalid("files", f"“{bad[:70]}” is no SHA-256 of 64 hex digits.")
+    sizes = _sizes(digests, by)
+    unknown = [
+        FieldProblem("files", f"No bytes with the digest {digest} that you may read; send the file.")
+        for digest in sorted(digests - sizes.keys())
+    ]
+    if unknown:
+        raise Invalid.many(unknown[:100])
+    result = []
+    for file in wanted:
+        digest = str(file["sha256"]).lower()
+        if file.get("size") not in (None, sizes[digest]):
+            raise Mismatch("files", f"{file['path']}: its bytes are {sizes[digest]}, not {file['size']}.")
+        result.append(StoredFile(str(file["path"]), digest, sizes[digest]))
+    return result
+
+
+def _sizes(digests: set[str], by: Actor) -> dict[str, int]:
+    found: dict[str, int] = {}
+    ordered = sorted(digests)
+    for start in range(0, len(ordered), 500):
+        entries = ManifestEntry.objects.filter(
+            blob__in=ordered[start : start + 500], manifest__versions__in=versions_for(by)
+        )
+        found.update(entries.order_by().values_list("blob_id", "size").distinct())
+    return found
