@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
 
 from models_app.models import Risk, Team
 from models_app.registry.access import Actor
@@ -19,7 +18,8 @@ from .query import documents
 
 # Values listed per facet; chosen ones are always among them.
 TOP = 50
-# Tags are counted among this many of the most recently updated models that fit.
+# Counting looks at this many of the most recently updated models that fit, and at fewer for tags.
+COUNTED = 20_000
 TAGGED = 5_000
 _COLUMNS = {
     "task": "task",
@@ -78,7 +78,7 @@ def count(query: SearchQuery, *, by: Actor) -> list[Facet]:
     for leaving_out, keys in [("", free), *((key, [key]) for key in chosen)]:
         for key, value, number in _count(query, by, leaving_out, keys):
             if key == "all":
-                capped.update(keys if number > index.words().FACET_HITS else [])
+                capped.update(keys if number > COUNTED else [])
             else:
                 counts[key][value] = number
     for tag, number, is_capped in _count_tags(query, by):
@@ -98,12 +98,10 @@ def _count(
     """(facet, value, number) of the documents that fit, and ("all", None, how many there are)."""
     if not keys:
         return
-    words = index.words()
     columns = ["pk", "task", "library", "license", "team_id", "risk_level", "in_production", "in_staging"]
+    found = documents(query, by=by, leaving_out=leaving_out).order_by("-updated_at", "-pk")
     try:
-        sql, params = (
-            documents(query, by=by, leaving_out=leaving_out).values_list(*columns).query.sql_with_params()
-        )
+        sql, params = found.values_list(*columns)[: COUNTED + 1].query.sql_with_params()
     except EmptyResultSet:
         return
     selects = ["SELECT 'all', NULL, count(*) FROM hits"]
@@ -119,15 +117,15 @@ def _count(
                 f"SELECT * FROM (SELECT '{key}', CAST({column} AS text), count(*) FROM hits GROUP BY {column}"
                 f" ORDER BY count(*) DESC LIMIT {4 * TOP}) AS {key}_counts"
             )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "WITH hits (id, task, library, license, team_id, risk_level, in_production, in_staging) AS MATERIALIZED"
-            f" ({sql} LIMIT {words.FACET_HITS + 1}) {' UNION ALL '.join(selects)}",
-            params,
-        )
-        for key, value, number in cursor.fetchall():
-            if key == "all" or (value and number):
-                yield key, int(value) if key == "team" else value, number
+    rows = index.words().fetch(
+        "WITH hits (id, task, library, license, team_id, risk_level, in_production, in_staging) AS MATERIALIZED"
+        f" ({sql}) {' UNION ALL '.join(selects)}",
+        params,
+        by_index=True,
+    )
+    for key, value, number in rows:
+        if key == "all" or (value and number):
+            yield key, int(value) if key == "team" else value, number
 
 
 def _count_tags(query: SearchQuery, by: Actor) -> Iterator[tuple[str, int, bool]]:
@@ -137,18 +135,18 @@ def _count_tags(query: SearchQuery, by: Actor) -> Iterator[tuple[str, int, bool]
         sql, params = recent.query.sql_with_params()
     except EmptyResultSet:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH hits (id) AS MATERIALIZED ({sql})
-            SELECT t.key, t.value, count(*), (SELECT count(*) FROM hits)
-            FROM hits JOIN models_app_modeltag t ON t.model_id = hits.id
-            WHERE length(t.value) <= 100 GROUP BY t.key, t.value ORDER BY count(*) DESC, t.key, t.value LIMIT {TOP}
-            """,
-            params,
-        )
-        for key, value, number, looked_at in cursor.fetchall():
-            yield f"{key}={value}" if value else key, number, looked_at > TAGGED
+    rows = index.words().fetch(
+        f"""
+        WITH hits (id) AS MATERIALIZED ({sql})
+        SELECT t.key, t.value, count(*), (SELECT count(*) FROM hits)
+        FROM hits JOIN models_app_modeltag t ON t.model_id = hits.id
+        WHERE length(t.value) <= 100 GROUP BY t.key, t.value ORDER BY count(*) DESC, t.key, t.value LIMIT {TOP}
+        """,
+        params,
+        by_index=True,
+    )
+    for key, value, number, looked_at in rows:
+        yield f"{key}={value}" if value else key, number, looked_at > TAGGED
 
 
 def _values(key: str, counts: dict[str, int], selected: tuple[str, ...]) -> tuple[FacetValue, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import connection
 from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 
@@ -14,9 +15,13 @@ from .text import stems_of
 # A set of hits is computed once and then sorted and counted: estimates for words and metrics are too rough to let the
 # planner walk an ordered index in hope of meeting enough of them.
 HITS = "MATERIALIZED"
-FACET_HITS = 200_000
 SHORT_NAME = "substr(d.name_lower, strpos(d.name_lower, '/') + 1)"
 _WEIGHTS = "{0.05, 0.2, 0.4, 1.0}"
+# The planner does not know what it costs to read a long `words` value, and would rather read all of them than use the
+# index for a common word. Sent with the query in one message, so both end with its transaction; within a longer one
+# they are taken back at once.
+_BEFORE = "SELECT set_config('enable_seqscan', 'off', true), set_config('work_mem', '32MB', true);"
+_AFTER = "; SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL work_mem TO DEFAULT"
 
 
 def _tsquery(terms: Sequence[Term]) -> tuple[str, list[Any]]:
@@ -52,3 +57,14 @@ def name_starts(start: str) -> tuple[str, list[Any]]:
     """The condition that the name of `d`, or its part after the slash, starts with this text in lower case."""
     pattern = start.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     return f"(d.name_lower LIKE %s OR {SHORT_NAME} LIKE %s)", [pattern, pattern]
+
+
+def fetch(sql: str, params: Sequence[Any], *, by_index: bool) -> list[tuple[Any, ...]]:
+    """All rows of a query; `by_index` keeps the planner from reading whole tables."""
+    with connection.cursor() as cursor:
+        if by_index:
+            cursor.execute(_BEFORE + sql + _AFTER, params)
+            cursor.nextset()
+        else:
+            cursor.execute(sql, params)
+        return list(cursor.fetchall())

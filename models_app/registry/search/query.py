@@ -7,7 +7,6 @@ import binascii
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -48,7 +47,7 @@ __all__ = [
 # Counting stops here; what is more is told as “more than”.
 TOTAL_CAP = 1_000
 # Relevance is judged among this many of the most recently updated hits, and among names that start with the words.
-CANDIDATES = 1_000
+CANDIDATES = 500
 NAMED = 50
 MAX_LIMIT = 100
 
@@ -203,18 +202,20 @@ def _by_column(
         column, descending = _ORDERS.get(query.sort, _ORDERS["updated"])
         found = found.values_list("pk", column)
     sql, params = found.query.sql_with_params()
-    mode = index.words().HITS if query.words or query.metrics else "NOT MATERIALIZED"
+    words, by_index = index.words(), bool(query.words or query.metrics)
+    mode = words.HITS if by_index else "NOT MATERIALIZED"
     where, direction, compare = "", "DESC" if descending else "ASC", "<" if descending else ">"
     after: list[Any] = []
     if cursor:
         where, after = f"WHERE (key, id) {compare} (%s, %s)", _read_cursor(cursor, query.sort)
-    rows = _fetch(
+    rows = words.fetch(
         f"""
         WITH hits (id, key) AS {mode} ({sql})
         SELECT id, key, (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT {TOTAL_CAP + 1}) AS counted)
         FROM hits {where} ORDER BY key {direction}, id {direction} LIMIT %s
         """,
         [*params, *after, limit + 1],
+        by_index=by_index,
     )
     page = rows[:limit]
     more = _write_cursor(query.sort, page[-1][1], page[-1][0]) if len(rows) > limit else None
@@ -231,7 +232,7 @@ def _by_relevance(
     typed = query.words.strip('"').lower()
     starts, start_params = words.name_starts(typed)
     score, score_params = words.score(terms)
-    rows = _fetch(
+    rows = words.fetch(
         f"""
         WITH hits (id, updated) AS {words.HITS} ({hits}),
         recent (id) AS (SELECT id FROM hits ORDER BY updated DESC, id DESC LIMIT {CANDIDATES}),
@@ -259,16 +260,11 @@ def _by_relevance(
             limit + 1,
             offset,
         ],
+        by_index=True,
     )
     page = [row[0] for row in rows[:limit]]
     more = _encode(["relevance", offset + limit]) if len(rows) > limit else None
     return page, more, max(rows[0][1], len(page)) if rows else 0
-
-
-def _fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
 
 
 def _encode(parts: list[Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import connection
 from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 
@@ -13,7 +14,6 @@ from .text import stems_of
 
 # Words become a set of ids, against which an ordered index is walked until a page is full.
 HITS = "NOT MATERIALIZED"
-FACET_HITS = 20_000
 SHORT_NAME = "substr(d.name_lower, instr(d.name_lower, '/') + 1)"
 
 
@@ -54,3 +54,10 @@ def name_starts(start: str) -> tuple[str, list[Any]]:
         f"((d.name_lower >= %s AND d.name_lower < %s) OR ({SHORT_NAME} >= %s AND {SHORT_NAME} < %s))",
         [start, end, start, end],
     )
+
+
+def fetch(sql: str, params: Sequence[Any], *, by_index: bool) -> list[tuple[Any, ...]]:
+    """All rows of a query; SQLite prefers indexes unasked."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())

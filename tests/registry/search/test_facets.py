@@ -92,7 +92,7 @@ def test_labels(shelf):
 
 
 def test_counting_that_stopped_early_says_so(shelf, monkeypatch):
-    monkeypatch.setattr(facets.index.words(), "FACET_HITS", 3)
+    monkeypatch.setattr(facets, "COUNTED", 3)
     monkeypatch.setattr(facets, "TAGGED", 2)
     found = {facet.key: facet for facet in facets.count(parse(""), by=shelf.alice)}
     assert found["task"].at_least
