@@ -26,7 +26,7 @@ def normalise(expression: str) -> str:
     if text.count("(") > 20:
         raise ValueError("Too deeply nested.")
     try:
-        parsed = _licensing().parse(text, validate=False, simple=False)
+        parsed = _licensing().parse(text, strict=True)
         unknown = (
             [key for key in _licensing().unknown_license_keys(parsed) if not _own(key)]
             if parsed is not None

@@ -8,12 +8,8 @@ from collections.abc import Sequence
 MAX_PATH = 1000
 MAX_PART_BYTES = 255
 _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_WINDOWS_DEVICES = {
-    "con",
-    "prn",
-    "aux",
-    "nul",
-    *(f"{name}{i}" for name in ("com", "lpt") for i in range(1, 10)),
+_WINDOWS_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
+    name + digit for name in ("com", "lpt") for digit in "123456789¹²³"
 }
 _WINDOWS_FORBIDDEN = set('<>:"|?*')
 
@@ -53,32 +49,35 @@ def _check_part(part: str, path: str) -> None:
         raise ValueError(f"No part may start or end with a space, or end with a dot: {shown(path)}")
     if bad := _WINDOWS_FORBIDDEN.intersection(part):
         raise ValueError(f"No {' '.join(sorted(bad))} in a path: {shown(path)}")
-    if part.partition(".")[0].casefold() in _WINDOWS_DEVICES:
+    if part.partition(".")[0].rstrip().casefold() in _WINDOWS_DEVICES:
         raise ValueError(f"“{part}” is a device name on Windows: {shown(path)}")
 
 
 def check_paths(paths: Sequence[str]) -> None:
-    """Check each path and all together: no path twice, none that differ in case only, no file that is a folder too."""
-    seen: dict[str, str] = {}
+    """Check each path, and that all of them fit into one folder of a file system that ignores case.
+
+    Raises ValueError for a path that is there twice, for files or folders that differ in case only, and for a file that
+    is a folder too.
+    """
+    files: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for path in paths:
         check_path(path)
-        folded = path.casefold()
-        if folded in seen:
-            twin = seen[folded]
-            raise ValueError(
-                f"The path is there twice: {shown(path)}"
-                if twin == path
-                else f"Two paths differ in case only: {shown(twin)} and {shown(path)}"
-            )
-        seen[folded] = path
-    for folded, path in seen.items():
-        parent = folded
-        while "/" in parent:
-            parent = parent.rpartition("/")[0]
-            if parent in seen:
-                raise ValueError(
-                    f"{shown(seen[parent])} is a file and a folder, for there is {shown(path)} too"
-                )
+        twin = files.get(path.casefold())
+        if twin == path:
+            raise ValueError(f"The path is there twice: {shown(path)}")
+        if twin is not None:
+            raise ValueError(f"Two paths differ in case only: {shown(twin)} and {shown(path)}")
+        files[path.casefold()] = path
+        folder = path.rpartition("/")[0]
+        while folder:
+            twin = folders.setdefault(folder.casefold(), folder)
+            if twin != folder:
+                raise ValueError(f"Two folders differ in case only: {shown(twin)} and {shown(folder)}")
+            folder = folder.rpartition("/")[0]
+    for folded, path in files.items():
+        if folded in folders:
+            raise ValueError(f"{shown(path)} is a file and a folder.")
 
 
 def shown(path: str) -> str:
