@@ -106,9 +106,9 @@ def plain(data: Any) -> Any:
     return json.loads(JSONRenderer().render(data))
 
 
-def address(request: Any, name: str, **kwargs: Any) -> str:
+def address(request: Any, view: str, /, **kwargs: Any) -> str:
     """The full address of a view of this API."""
-    path = reverse(f"api:{name}", kwargs=kwargs)
+    path = reverse(f"api:{view}", kwargs=kwargs)
     if settings.PUBLIC_URL:
         return settings.PUBLIC_URL.rstrip("/") + path
     return request.build_absolute_uri(path)
@@ -137,7 +137,7 @@ class KeysetPagination(BasePagination):
             "type": "object",
             "required": ["items", "next"],
             "properties": {
-                "items": {"type": "array", "items": schema},
+                "items": schema,
                 "next": {
                     "type": "string",
                     "format": "uri",
