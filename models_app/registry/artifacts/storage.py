@@ -156,9 +156,17 @@ def _move_into_place(path: Path, target: Path, size: int) -> None:
 
 def _send(path: Path, stored: StoredBytes) -> None:
     storage, name = _storage(), blob_name(stored.sha256)
-    if not storage.exists(name):
+    there = storage.exists(name)
+    if there and storage.size(name) != stored.size:
+        storage.delete(name)
+        there = False
+    if not there:
         with path.open("rb") as source:
-            storage.save(name, File(source, name=name))
+            saved = storage.save(name, File(source, name=name))
+        if (
+            saved != name
+        ):  # somebody else stored the same bytes meanwhile, and this storage does not overwrite
+            storage.delete(saved)
     path.unlink(missing_ok=True)
 
 
