@@ -1,10 +1,12 @@
 """The whole URL map, door by door. Order matters: fixed words first, model names last."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LogoutView
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 
+from models_app.web.account import Login
 
 def healthz(request: HttpRequest) -> HttpResponse:
     """The process answers."""
@@ -25,6 +27,13 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("admin/", admin.site.urls),
+    path("login/", Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
     path("api/", include("models_app.api.urls")),
     path("", include("models_app.web.urls")),
 ]
+
+handler400 = "models_app.web.errors.bad_request"
+handler403 = "models_app.web.errors.permission_denied"
+handler404 = "models_app.web.errors.not_found"
+handler500 = "models_app.web.errors.server_error"

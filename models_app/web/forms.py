@@ -1,4 +1,4 @@
-"""Forms of pages: fields and widgets only. What a value may be is decided by the verbs, whose refusals land on the fields."""
+"""Forms of pages: fields and widgets only. The verbs decide what a value may be; their refusals land on the fields."""
 
 from __future__ import annotations
 

@@ -1,2 +1,46 @@
+"""Addresses of pages. The map with its rules is docs/url-map.md."""
+
+from django.urls import path
+
+from . import account, activity, compare, converters, help, lineage, models, search, teams, uploads, versions
+
+converters.register()
+
 app_name = "web"
-urlpatterns: list = []
+
+MODEL = "models/<model:name>/"
+VERSION = "models/<model:name>@<rev:rev>/"
+
+urlpatterns = [
+    path("", search.search, name="search"),
+    path("register/", models.register, name="register_model"),
+    path("account/", account.profile, name="profile"),
+    path("account/theme/", account.theme, name="theme"),
+    path("account/tokens/", account.tokens, name="tokens"),
+    path("account/tokens/<int:pk>/revoke/", account.revoke_token, name="revoke_token"),
+    path("teams/", teams.teams, name="teams"),
+    path("teams/<slug:slug>/", teams.team, name="team"),
+    path("teams/<slug:slug>/members/", teams.set_member, name="set_member"),
+    path("teams/<slug:slug>/members/<str:username>/remove/", teams.remove_member, name="remove_member"),
+    path("help/clients/", help.clients, name="help_clients"),
+    path(VERSION, versions.version, name="version"),
+    path(VERSION + "edit/", versions.edit, name="version_edit"),
+    path(VERSION + "move/", versions.move, name="version_move"),
+    path(VERSION + "alias/", versions.alias, name="version_alias"),
+    path(VERSION + "delete/", versions.delete, name="version_delete"),
+    path(VERSION + "download.zip", versions.download, {"kind": "zip"}, name="version_download"),
+    path(VERSION + "download.tar", versions.download, {"kind": "tar"}, name="version_download_tar"),
+    path(VERSION + "files/<path:path>", versions.file, name="version_file"),
+    # A tab is the last word, so these stand before the model itself, whose name may have two segments.
+    path(MODEL + "versions/", models.versions, name="model_versions"),
+    path(MODEL + "compare/", compare.chosen, name="compare_chosen"),
+    path(MODEL + "compare/<str:numbers>/", compare.compare, name="compare"),
+    path(MODEL + "lineage/", lineage.model, name="model_lineage"),
+    path(MODEL + "activity/", activity.model, name="model_activity"),
+    path(MODEL + "settings/", models.settings, name="model_settings"),
+    path(MODEL + "rename/", models.rename, name="model_rename"),
+    path(MODEL + "delete/", models.delete, name="model_delete"),
+    path(MODEL + "rollback/", models.rollback, name="rollback"),
+    path(MODEL + "upload/", uploads.upload, name="upload_version"),
+    path(MODEL, models.model, name="model"),
+]

@@ -1,0 +1,224 @@
+"""A version's pages: everything known about it, moves, edits, files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from models_app.formats import previews
+from models_app.http.ranges import send_archive, send_blob
+from models_app.models import ManifestEntry, ModelVersion, Stage
+from models_app.registry import catalog, lifecycle, lineage, metadata, metrics, policies
+from models_app.registry.access import Right, get_version, may
+from models_app.registry.artifacts import storage
+from models_app.registry.artifacts.archives import Member, archive_of
+from models_app.registry.errors import Conflict, Invalid, NotFound, PolicyUnmet
+
+from .door import PageRequest, page, show_problems
+from .lineage import picture
+from .models import missing_links
+from .version_forms import VersionForm, initial_of, metadata_from
+
+FILES_SHOWN = 500
+CURVES = 12
+
+
+@page()
+def version(request: PageRequest, name: str, rev: str) -> HttpResponse:
+    """All metadata in its five groups, what production still demands, metrics, files, lineage, history."""
+    return show(request, get_version(name, rev, by=request.actor))
+
+
+def show(
+    request: PageRequest, shown: ModelVersion, *, refused: PolicyUnmet | None = None, status: int = 200
+) -> HttpResponse:
+    """The version page; with `refused`, what stood in the way of a move is told on top."""
+    model, actor = shown.model, request.actor
+    production = lifecycle.current_production(model)
+    reference = production if production is not None and production.pk != shown.pk else shown.rollback_target
+    edit = reverse("web:version_edit", args=[model.name, shown.number])
+    demands = policies.requirements(shown, to=Stage.PRODUCTION)
+    moves = lifecycle.allowed_moves(shown, by=actor)
+    files = _files(shown)
+    context: dict[str, Any] = {
+        "section": "models",
+        "model": model,
+        "version": shown,
+        "production": production,
+        "reference": reference,
+        "demands": [{"demand": demand, "url": f"{edit}#id_{demand.field}"} for demand in demands],
+        "ready": all(demand.met for demand in demands),
+        "moves": [stage for stage in moves if stage != Stage.PRODUCTION],
+        "may_promote": Stage.PRODUCTION in moves,
+        "may_edit": may(actor, Right.EDIT_VERSION, model.team),
+        "may_delete": may(actor, Right.DELETE, model.team),
+        "groups": _groups(shown),
+        "metric_rows": metrics.against(shown, reference),
+        "reports": shown.reports.all(),
+        "flags": shown.risk_flags.all(),
+        "tags": shown.tags.all(),
+        "aliases": shown.aliases.all(),
+        "files": files,
+        "files_cut": bool(shown.manifest) and shown.manifest.file_count > FILES_SHOWN,
+        "history": shown.transitions.select_related("version", "by")[:50],
+        "run": shown.run,
+        "graph": picture(lineage.graph(shown, by=actor, depth=1)),
+        "compare_numbers": f"{production.number}...{shown.number}" if production else "",
+        "refused": refused,
+        "missing": missing_links(shown, to=Stage.PRODUCTION) if refused else [],
+    }
+    if shown.run is not None:
+        context["params"] = shown.run.params.all()[:200]
+        context["curves"] = _curves(shown)
+    return render(request, "versions/version.html", context, status=status)
+
+
+def _groups(shown: ModelVersion) -> list[metadata.GroupRows]:
+    # Metrics have a table of their own.
+    return [rows for rows in metadata.grouped(shown) if rows.group.key != "metrics"]
+
+
+def _files(shown: ModelVersion) -> list[ManifestEntry]:
+    return list(shown.manifest.entries.all()[:FILES_SHOWN]) if shown.manifest else []
+
+
+def _curves(shown: ModelVersion) -> list[dict[str, Any]]:
+    """One plot per metric of the run that has more than one point."""
+    points: dict[str, tuple[list[int], list[float]]] = {}
+    assert shown.run is not None
+    rows = shown.run.metric_points.order_by("key", "step", "id").values_list("key", "step", "value")
+    for key, step, value in rows[:20_000]:
+        steps, values = points.setdefault(key, ([], []))
+        if not steps or steps[-1] != step:
+            steps.append(step)
+            values.append(value)
+    drawn = [(key, curve) for key, curve in points.items() if len(curve[0]) > 1][:CURVES]
+    return [
+        {"name": key, "data": {"x_label": "Step", "series": [{"name": key, "x": x, "y": y}]}}
+        for key, (x, y) in drawn
+    ]
+
+
+@page("POST", login=True)
+def move(request: PageRequest, name: str, rev: str) -> HttpResponse:
+    """Move to another stage; a refusal is told on the version's page, with links to what is missing."""
+    shown = get_version(name, rev, by=request.actor)
+    to = request.POST.get("to", "")
+    try:
+        lifecycle.move(
+            shown,
+            to=to,
+            by=request.actor,
+            reason=request.POST.get("reason", ""),
+            keep_former=request.POST.get("keep_former") == "on",
+        )
+    except PolicyUnmet as error:
+        return show(request, shown, refused=error, status=409)
+    messages.success(request, f"v{shown.number} is in {to} now.")
+    return redirect("web:version", shown.model.name, shown.number)
+
+
+@page("GET", "HEAD", "POST", login=True)
+def edit(request: PageRequest, name: str, rev: str) -> HttpResponse:
+    """Fill in or change what may change, in the five groups."""
+    shown = get_version(name, rev, by=request.actor, right=Right.EDIT_VERSION)
+    initial = initial_of(shown)
+    form = VersionForm(request.POST or None, initial=initial)
+    for field in metadata.VERSION_FIELDS.values():
+        if field.write_once and initial[field.name]:
+            form.fields[field.name].disabled = True
+            form.fields[field.name].help_text = "Recorded with the version; it cannot change."
+    if request.method == "POST" and form.is_valid():
+        try:
+            catalog.update_version(shown, by=request.actor, metadata=metadata_from(form))
+        except (Invalid, Conflict) as error:
+            show_problems(form, error)
+        else:
+            messages.success(request, f"v{shown.number} is saved.")
+            return redirect("web:version", shown.model.name, shown.number)
+    context = {"form": form, "model": shown.model, "version": shown, "section": "models"}
+    return render(request, "versions/edit.html", context, status=422 if form.errors else 200)
+
+
+@page("POST", login=True)
+def alias(request: PageRequest, name: str, rev: str) -> HttpResponse:
+    """Point an alias at this version, or take it away with `delete`."""
+    shown = get_version(name, rev, by=request.actor)
+    wanted = request.POST.get("alias", "").strip()
+    if request.POST.get("delete"):
+        lifecycle.delete_alias(shown.model, name=wanted, by=request.actor)
+        messages.success(request, f"The alias “{wanted}” is gone.")
+    else:
+        lifecycle.set_alias(shown.model, name=wanted, version=shown, by=request.actor)
+        messages.success(request, f"“{wanted}” points at v{shown.number}.")
+    return redirect("web:version", shown.model.name, shown.number)
+
+
+@page("POST", login=True)
+def delete(request: PageRequest, name: str, rev: str) -> HttpResponse:
+    """Delete a version that nothing needs any more."""
+    shown = get_version(name, rev, by=request.actor, right=Right.DELETE)
+    catalog.delete_version(shown, by=request.actor, reason=request.POST.get("reason", ""))
+    messages.success(request, f"v{shown.number} is deleted.")
+    return redirect("web:model_versions", shown.model.name)
+
+
+def _entry(shown: ModelVersion, path: str) -> ManifestEntry:
+    entry = (
+        ManifestEntry.objects.filter(manifest=shown.manifest_id, path=path).first()
+        if shown.manifest_id
+        else None
+    )
+    if entry is None:
+        raise NotFound(f"{shown} has no file “{path[:200]}”.")
+    return entry
+
+
+@page()
+def file(request: PageRequest, name: str, rev: str, path: str) -> HttpResponseBase:
+    """A preview of one file; `?raw` sends the image itself, `?download` the file."""
+    shown = get_version(name, rev, by=request.actor)
+    entry = _entry(shown, path)
+    if "download" in request.GET or "raw" in request.GET:
+        return send_blob(
+            request,
+            sha256=entry.blob_id,
+            size=entry.size,
+            path=entry.path,
+            last_modified=shown.created_at,
+            inline="raw" in request.GET,
+        )
+    start = storage.read(entry.blob_id, limit=4096)
+    start = (
+        storage.read(entry.blob_id, limit=previews.needed_bytes(entry.path, start))
+        if len(start) >= 8
+        else start
+    )
+    context = {
+        "section": "models",
+        "model": shown.model,
+        "version": shown,
+        "entry": entry,
+        "preview": previews.preview(entry.path, start, size=entry.size),
+    }
+    return render(request, "versions/file.html", context)
+
+
+@page()
+def download(request: PageRequest, name: str, rev: str, kind: str) -> HttpResponseBase:
+    """The whole version as one zip or tar, streamed."""
+    shown = get_version(name, rev, by=request.actor)
+    if shown.manifest is None:
+        raise NotFound(f"{shown} has no files.")
+    entries = shown.manifest.entries.all()
+    members = [Member(entry.path, entry.blob_id, entry.size, shown.created_at) for entry in entries]
+    title = f"{shown.model.name.replace('/', '-')}-v{shown.number}"
+    archive = archive_of(members, kind=kind)
+    return send_archive(
+        request, archive, name=title, digest=shown.manifest.digest, last_modified=shown.created_at
+    )
