@@ -8,6 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from models_app.http.errors import problem_response
 
+from .compare import Compare
 from .datasets import DatasetDetail, DatasetList
 from .files import ArchiveDownload, FileDownload, FileList
 from .lineage import Lineage
@@ -97,6 +98,7 @@ v1 = [
     path(f"{VERSION}/stage", StageMove.as_view(), name="stage_move"),
     path("models/<api_model:name>", ModelDetail.as_view(), name="model"),
     path("versions", AllVersions.as_view(), name="all_versions"),
+    path("compare", Compare.as_view(), name="compare"),
     path("stages/<str:stage>", InStage.as_view(), name="stage"),
     path("runs", RunList.as_view(), name="runs"),
     path("runs/<str:uid>", RunDetail.as_view(), name="run"),
