@@ -721,8 +721,4 @@ class Migration(migrations.Migration):
             model_name='searchdocument',
             index=models.Index(fields=['-created_at', '-model'], name='doc_by_creation'),
         ),
-        migrations.AddIndex(
-            model_name='searchdocument',
-            index=models.Index(fields=['name_lower', 'model'], name='doc_by_name'),
-        ),
     ]

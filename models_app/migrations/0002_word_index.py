@@ -29,12 +29,13 @@ POSTGRESQL = [
     """
     CREATE INDEX doc_words ON models_app_searchdocument USING gin (words) WITH (gin_pending_list_limit = 256)
     """,
-    "CREATE INDEX doc_name_prefix ON models_app_searchdocument (name_lower text_pattern_ops)",
-    f"CREATE INDEX doc_short_name ON models_app_searchdocument ({POSTGRESQL_SHORT_NAME} text_pattern_ops)",
+    # In the order of characters, an index serves exact names, beginnings of names and lists by name.
+    'CREATE INDEX doc_by_name ON models_app_searchdocument (name_lower COLLATE "C", model_id)',
+    f'CREATE INDEX doc_short_name ON models_app_searchdocument ({POSTGRESQL_SHORT_NAME} COLLATE "C")',
 ]
 POSTGRESQL_BACK = [
     "DROP INDEX doc_short_name",
-    "DROP INDEX doc_name_prefix",
+    "DROP INDEX doc_by_name",
     "ALTER TABLE models_app_searchdocument RESET (toast_tuple_target)",
     "ALTER TABLE models_app_searchdocument DROP COLUMN words",
 ]
@@ -70,11 +71,13 @@ SQLITE = [
         VALUES (new.model_id, new.title, new.summary, new.keywords, new.body);
     END
     """,
+    "CREATE INDEX doc_by_name ON models_app_searchdocument (name_lower, model_id)",
     f"CREATE INDEX doc_short_name ON models_app_searchdocument ({SQLITE_SHORT_NAME})",
     "INSERT INTO models_app_searchwords (models_app_searchwords) VALUES ('rebuild')",
 ]
 SQLITE_BACK = [
     "DROP INDEX doc_short_name",
+    "DROP INDEX doc_by_name",
     "DROP TRIGGER models_app_searchwords_update",
     "DROP TRIGGER models_app_searchwords_delete",
     "DROP TRIGGER models_app_searchwords_insert",

@@ -56,7 +56,6 @@ class SearchDocument(models.Model):
                 name="doc_by_update",
             ),
             models.Index(fields=["-created_at", "-model"], name="doc_by_creation"),
-            models.Index(fields=["name_lower", "model"], name="doc_by_name"),
         ]
 
     def __str__(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,8 @@ from .query import documents
 # Values listed per facet; chosen ones are always among them.
 TOP = 50
 # Counting looks at this many of the most recently updated models that fit, and at fewer for tags.
-COUNTED = 20_000
-TAGGED = 5_000
+COUNTED = 10_000
+TAGGED = 2_000
 _COLUMNS = {
     "task": "task",
     "library": "library",
@@ -69,84 +68,77 @@ def count(query: SearchQuery, *, by: Actor) -> list[Facet]:
     """Counts of every facet for what fits the query. A facet is counted without its own filter, so that one sees what
     widening would bring; tags narrow, so they are counted with theirs. Models without a value count nowhere.
 
-    One statement for all facets without a chosen value, one for each facet with one, one for tags.
+    One statement for all facets without a chosen value, one for each facet with one, one for names of teams.
     """
     chosen = [key for key in _LABELS if key != "tag" and getattr(query, key)]
+    free = [key for key in _LABELS if key not in chosen]
     counts: dict[str, dict[Any, int]] = defaultdict(dict)
     capped: set[str] = set()
-    free = [key for key in _LABELS if key != "tag" and key not in chosen]
     for leaving_out, keys in [("", free), *((key, [key]) for key in chosen)]:
         for key, value, number in _count(query, by, leaving_out, keys):
             if key == "all":
-                capped.update(keys if number > COUNTED else [])
-            else:
+                capped.update(one for one in keys if number > (TAGGED if one == "tag" else COUNTED))
+            elif value and number:
                 counts[key][value] = number
-    for tag, number, is_capped in _count_tags(query, by):
-        counts["tag"][tag] = number
-        capped.update(["tag"] if is_capped else [])
     slugs = dict(Team.objects.filter(pk__in=counts["team"]).values_list("pk", "slug"))
-    counts["team"] = {slugs[pk]: number for pk, number in counts["team"].items() if pk in slugs}
+    counts["team"] = {slugs[int(pk)]: number for pk, number in counts["team"].items() if int(pk) in slugs}
     return [
         Facet(key, label, _values(key, counts[key], getattr(query, key)), at_least=key in capped)
         for key, label in _LABELS.items()
     ]
 
 
-def _count(
-    query: SearchQuery, by: Actor, leaving_out: str, keys: list[str]
-) -> Iterator[tuple[str, Any, int]]:
-    """(facet, value, number) of the documents that fit, and ("all", None, how many there are)."""
-    if not keys:
-        return
-    columns = ["pk", "task", "library", "license", "team_id", "risk_level", "in_production", "in_staging"]
-    found = documents(query, by=by, leaving_out=leaving_out).order_by("-updated_at", "-pk")
+def _count(query: SearchQuery, by: Actor, leaving_out: str, keys: list[str]) -> list[tuple[str, Any, int]]:
+    """(facet, value, number) of the documents that fit, and ("all", None, how many were looked at)."""
+    columns = ["pk", "updated_at", *_COLUMNS.values(), "in_production", "in_staging"]
     try:
-        sql, params = found.values_list(*columns)[: COUNTED + 1].query.sql_with_params()
+        found, params = (
+            documents(query, by=by, leaving_out=leaving_out).values_list(*columns).query.sql_with_params()
+        )
     except EmptyResultSet:
-        return
+        return []
     selects = ["SELECT 'all', NULL, count(*) FROM hits"]
     for key in keys:
-        if key == "stage":
-            selects += [
-                f"SELECT 'stage', '{name}', count(*) FROM hits WHERE {is_in}"
-                for name, is_in in _STAGES.items()
-            ]
-        else:
-            column = _COLUMNS[key]
-            selects.append(
-                f"SELECT * FROM (SELECT '{key}', CAST({column} AS text), count(*) FROM hits GROUP BY {column}"
-                f" ORDER BY count(*) DESC LIMIT {4 * TOP}) AS {key}_counts"
-            )
-    rows = index.words().fetch(
-        "WITH hits (id, task, library, license, team_id, risk_level, in_production, in_staging) AS MATERIALIZED"
-        f" ({sql}) {' UNION ALL '.join(selects)}",
-        params,
-        by_index=True,
-    )
-    for key, value, number in rows:
-        if key == "all" or (value and number):
-            yield key, int(value) if key == "team" else value, number
-
-
-def _count_tags(query: SearchQuery, by: Actor) -> Iterator[tuple[str, int, bool]]:
-    """(tag, number, whether only some of the documents were looked at); a tag with a value reads `key=value`."""
-    recent = documents(query, by=by).order_by("-updated_at", "-pk").values_list("pk")[: TAGGED + 1]
-    try:
-        sql, params = recent.query.sql_with_params()
-    except EmptyResultSet:
-        return
-    rows = index.words().fetch(
+        selects += _selects(key, limit=None if leaving_out else 4 * TOP)
+    words = index.words()
+    rows: list[tuple[str, Any, int]] = words.fetch(
         f"""
-        WITH hits (id) AS MATERIALIZED ({sql})
-        SELECT t.key, t.value, count(*), (SELECT count(*) FROM hits)
-        FROM hits JOIN models_app_modeltag t ON t.model_id = hits.id
-        WHERE length(t.value) <= 100 GROUP BY t.key, t.value ORDER BY count(*) DESC, t.key, t.value LIMIT {TOP}
+        WITH found (id, updated, {", ".join(_COLUMNS.values())}, in_production, in_staging)
+            AS {words.HITS if query.is_narrow else "NOT MATERIALIZED"} ({found}),
+        hits AS MATERIALIZED (SELECT * FROM found ORDER BY updated DESC, id DESC LIMIT {COUNTED + 1})
+        {" UNION ALL ".join(selects)}
         """,
         params,
-        by_index=True,
+        by_index=bool(query.words),
     )
-    for key, value, number, looked_at in rows:
-        yield f"{key}={value}" if value else key, number, looked_at > TAGGED
+    return rows
+
+
+def _selects(key: str, *, limit: int | None) -> list[str]:
+    """Statements that count the values of one facet over the table `hits`."""
+    if key == "stage":
+        return [
+            f"SELECT 'stage', '{name}', count(*) FROM hits WHERE {is_in}" for name, is_in in _STAGES.items()
+        ]
+    most = f"ORDER BY 3 DESC LIMIT {limit}" if limit else ""
+    if key == "tag":
+        return [
+            f"""
+            SELECT * FROM (
+                SELECT 'tag', t.key || CASE WHEN t.value = '' THEN '' ELSE '=' || t.value END, count(*)
+                FROM (SELECT id FROM hits LIMIT {TAGGED}) AS newest
+                JOIN models_app_modeltag t ON t.model_id = newest.id WHERE length(t.value) <= 100 GROUP BY 2 {most}
+            ) AS tag_counts
+            """
+        ]
+    column = _COLUMNS[key]
+    return [
+        f"""
+        SELECT * FROM (
+            SELECT '{key}', CAST({column} AS text), count(*) FROM hits GROUP BY {column} {most}
+        ) AS {key}_counts
+        """
+    ]
 
 
 def _values(key: str, counts: dict[str, int], selected: tuple[str, ...]) -> tuple[FacetValue, ...]:

@@ -94,6 +94,11 @@ class SearchQuery:
         return bool(self.words or self.metrics or any(getattr(self, key) for key in FACETS))
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether words or metrics decide: what fits is then scattered, and found as a set before it is ordered."""
+        return bool(self.words or self.metrics)
+
+    @property
     def sort_metric(self) -> str:
         """The metric to sort by, or nothing."""
         return self.sort.removeprefix("metric:") if self.sort.startswith("metric:") else ""

@@ -15,7 +15,10 @@ from .text import stems_of
 # A set of hits is computed once and then sorted and counted: estimates for words and metrics are too rough to let the
 # planner walk an ordered index in hope of meeting enough of them.
 HITS = "MATERIALIZED"
-SHORT_NAME = "substr(d.name_lower, strpos(d.name_lower, '/') + 1)"
+# Names in the order of their characters, which is what the index on them has.
+COLLATION = "C"
+NAME = 'd.name_lower COLLATE "C"'
+SHORT_NAME = "substr(d.name_lower, strpos(d.name_lower, '/') + 1)" + ' COLLATE "C"'
 _WEIGHTS = "{0.05, 0.2, 0.4, 1.0}"
 # The planner does not know what it costs to read a long `words` value, and would rather read all of them than use the
 # index for a common word. Sent with the query in one message, so both end with its transaction; within a longer one
@@ -56,7 +59,7 @@ def score(terms: Sequence[Term]) -> tuple[str, list[Any]]:
 def name_starts(start: str) -> tuple[str, list[Any]]:
     """The condition that the name of `d`, or its part after the slash, starts with this text in lower case."""
     pattern = start.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    return f"(d.name_lower LIKE %s OR {SHORT_NAME} LIKE %s)", [pattern, pattern]
+    return f"({NAME} LIKE %s OR {SHORT_NAME} LIKE %s)", [pattern, pattern]
 
 
 def fetch(sql: str, params: Sequence[Any], *, by_index: bool) -> list[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models.functions import Coalesce, Collate, NullIf
 
 from models_app.models import (
     ModelTag,
@@ -194,16 +194,17 @@ def find(query: SearchQuery, *, by: Actor, cursor: str | None = None, limit: int
 def _by_column(
     query: SearchQuery, by: Actor, cursor: str | None, limit: int
 ) -> tuple[list[int], str | None, int]:
+    words = index.words()
     found = documents(query, by=by)
     if name := query.sort_metric:
         found = found.filter(metrics__name=name).values_list("pk", "metrics__value")
         descending = higher_is_better(name) is not False
     else:
         column, descending = _ORDERS.get(query.sort, _ORDERS["updated"])
-        found = found.values_list("pk", column)
+        key = Collate(column, words.COLLATION) if column == "name_lower" else F(column)
+        found = found.values_list("pk", key)
     sql, params = found.query.sql_with_params()
-    words, by_index = index.words(), bool(query.words or query.metrics)
-    mode = words.HITS if by_index else "NOT MATERIALIZED"
+    mode = words.HITS if query.is_narrow else "NOT MATERIALIZED"
     where, direction, compare = "", "DESC" if descending else "ASC", "<" if descending else ">"
     after: list[Any] = []
     if cursor:
@@ -215,7 +216,7 @@ def _by_column(
         FROM hits {where} ORDER BY key {direction}, id {direction} LIMIT %s
         """,
         [*params, *after, limit + 1],
-        by_index=by_index,
+        by_index=bool(query.words),
     )
     page = rows[:limit]
     more = _write_cursor(query.sort, page[-1][1], page[-1][0]) if len(rows) > limit else None
@@ -231,6 +232,7 @@ def _by_relevance(
     others, other_params = documents(query, by=by, with_words=False).values("pk").query.sql_with_params()
     typed = query.words.strip('"').lower()
     starts, start_params = words.name_starts(typed)
+    exactly = f"({words.NAME} = %s OR {words.SHORT_NAME} = %s)"
     score, score_params = words.score(terms)
     rows = words.fetch(
         f"""
@@ -238,13 +240,17 @@ def _by_relevance(
         recent (id) AS (SELECT id FROM hits ORDER BY updated DESC, id DESC LIMIT {CANDIDATES}),
         named (id) AS (
             SELECT d.model_id FROM models_app_searchdocument d
-            WHERE {starts} AND d.model_id IN ({others}) ORDER BY d.name_lower LIMIT {NAMED}
+            WHERE {starts} AND d.model_id IN ({others}) LIMIT {NAMED}
         ),
-        candidates (id) AS (SELECT id FROM recent UNION SELECT id FROM named)
+        exact (id) AS (
+            SELECT d.model_id FROM models_app_searchdocument d
+            WHERE {exactly} AND d.model_id IN ({others}) LIMIT {NAMED}
+        ),
+        candidates (id) AS (SELECT id FROM recent UNION SELECT id FROM named UNION SELECT id FROM exact)
         SELECT d.model_id, (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT {TOTAL_CAP + 1}) AS counted)
         FROM candidates JOIN models_app_searchdocument d ON d.model_id = candidates.id
         ORDER BY
-            CASE WHEN d.name_lower = %s OR {words.SHORT_NAME} = %s THEN 2 WHEN {starts} THEN 1 ELSE 0 END DESC,
+            CASE WHEN {exactly} THEN 2 WHEN {starts} THEN 1 ELSE 0 END DESC,
             {score} * CASE WHEN d.in_production THEN 1.25 ELSE 1.0 END DESC,
             d.updated_at DESC, d.model_id DESC
         LIMIT %s OFFSET %s
@@ -252,6 +258,9 @@ def _by_relevance(
         [
             *params,
             *start_params,
+            *other_params,
+            typed,
+            typed,
             *other_params,
             typed,
             typed,

@@ -14,6 +14,9 @@ from .text import stems_of
 
 # Words become a set of ids, against which an ordered index is walked until a page is full.
 HITS = "NOT MATERIALIZED"
+# Names in the order of their characters, which is what the index on them has.
+COLLATION = "BINARY"
+NAME = "d.name_lower"
 SHORT_NAME = "substr(d.name_lower, instr(d.name_lower, '/') + 1)"
 
 
@@ -51,7 +54,7 @@ def name_starts(start: str) -> tuple[str, list[Any]]:
     """The condition that the name of `d`, or its part after the slash, starts with this text in lower case."""
     end = start + "\U0010ffff"
     return (
-        f"((d.name_lower >= %s AND d.name_lower < %s) OR ({SHORT_NAME} >= %s AND {SHORT_NAME} < %s))",
+        f"(({NAME} >= %s AND {NAME} < %s) OR ({SHORT_NAME} >= %s AND {SHORT_NAME} < %s))",
         [start, end, start, end],
     )
 

@@ -20,7 +20,7 @@ MAX_BODY = 4_000
 STOP_WORDS = frozenset(
     re.findall(
         "[a-z]+",
-        "a an and are as at be by for from has have in is it its of on or that the their this to was with",
+        "a an and are as at be by for from has have in is it its model models of on or that the their this to was with",
     )
 )
 # Endings that stemming takes off: while one is being typed the word is longer than its stem and not yet whole.

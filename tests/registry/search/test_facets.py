@@ -102,6 +102,6 @@ def test_counting_that_stopped_early_says_so(shelf, monkeypatch):
 
 def test_costs_the_same_however_much_is_found(shelf, django_assert_num_queries):
     assert shelf.alice.roles
-    for text, cost in (("", 3), ("credit", 3), ("task:regression team:risk", 8)):
+    for text, cost in (("", 2), ("credit", 2), ("task:regression team:risk", 6)):
         with django_assert_num_queries(cost):
             facets.count(parse(text), by=shelf.alice)
