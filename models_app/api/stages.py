@@ -270,7 +270,7 @@ class DeployableSerializer(serializers.ModelSerializer):
 
     @extend_schema_field(FileSerializer(many=True))
     def get_files(self, version: ModelVersion) -> Any:
-        entries = version.manifest.entries.all() if version.manifest else []
+        entries = version.manifest.first_entries if version.manifest else []
         return FileSerializer(entries, many=True, context={**self.context, "version": version}).data
 
     @extend_schema_field(serializers.URLField())
@@ -344,7 +344,11 @@ def _deployable(ids: list[int]) -> list[ModelVersion]:
         .select_related("model__team", "manifest", "last_promoted_by", "rollback_target")
         .defer("model__card", "description", "pii_notes", "bias_fairness_notes", "rollback_target__signature")
         .prefetch_related(
-            "aliases", "tags", "metrics", "model__tags", Prefetch("manifest__entries", queryset=files)
+            "aliases",
+            "tags",
+            "metrics",
+            "model__tags",
+            Prefetch("manifest__entries", queryset=files, to_attr="first_entries"),
         )
     )
     found = {version.pk: version for version in versions}

@@ -29,7 +29,9 @@ def form(
     *files: tuple[str, bytes], metadata: Any = None, digests: Any = None, after: bool = False
 ) -> dict[str, Any]:
     """Arguments of `client.post` that send a registration as a form; `after` puts the metadata behind the files."""
-    texts = [(name, value) for name, value in (("metadata", metadata), ("digests", digests)) if value is not None]
+    texts = [
+        (name, value) for name, value in (("metadata", metadata), ("digests", digests)) if value is not None
+    ]
     parts = [
         f'Content-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
         + (value if isinstance(value, str) else json.dumps(value)).encode()
@@ -53,3 +55,9 @@ def items(response: Any) -> list[dict[str, Any]]:
     """The rows of a list."""
     assert response.status_code == 200, response.content[:1000]
     return response.json()["items"]
+
+
+def content(response: Any) -> bytes:
+    """The whole of a streamed answer, which closes its file at the end."""
+    assert response.status_code in (200, 206), response.status_code
+    return b"".join(response.streaming_content)

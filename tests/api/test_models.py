@@ -163,7 +163,10 @@ def test_deleting_is_refused_while_something_is_live(api, people):
 def test_lists_are_filtered_ordered_and_paged(api, people):
     for number in range(5):
         builders.model(
-            f"risk/m{number}", by=people.alice, task="tabular" if number % 2 else "text", tags={"n": str(number)}
+            f"risk/m{number}",
+            by=people.alice,
+            task="tabular" if number % 2 else "text",
+            tags={"n": str(number)},
         )
     names = [row["name"] for row in items(api.bob.get(f"{MODELS}?task=tabular&ordering=name"))]
     assert names == ["risk/m1", "risk/m3"]

@@ -11,7 +11,13 @@ from tests import builders
 from tests.api.asking import BOUNDARY, V1, form, items, refused
 
 URL = f"{V1}/models/risk/fraud/versions"
-META = {"license": "mit", "metrics": {"f1": 0.9}, "dataset_name": "tx", "dataset_version": "1", "owner": "alice"}
+META = {
+    "license": "mit",
+    "metrics": {"f1": 0.9},
+    "dataset_name": "tx",
+    "dataset_version": "1",
+    "owner": "alice",
+}
 
 
 @pytest.fixture
@@ -84,9 +90,7 @@ def test_the_right_is_asked_before_bytes_are_taken(api, model, artifacts):
 
 def test_a_missing_model_is_made_only_when_asked(api):
     refused(api.bob.post(URL, **form(("model.bin", b"x"), metadata=META)), 404)
-    refused(
-        api.charlie.post(URL, **form(("model.bin", b"x"), metadata={**META, "create_model": True})), 403
-    )
+    refused(api.charlie.post(URL, **form(("model.bin", b"x"), metadata={**META, "create_model": True})), 403)
     assert not RegisteredModel.objects.exists()
 
 
@@ -251,7 +255,9 @@ def test_deleting_a_version(api, people, model):
     refused(api.alice.get(f"{URL}/{other.number}"), 404)
 
 
-@pytest.mark.parametrize("revision", ["2", "0", "99999999999999999999", "latest ", "champion", "a%00b", "%F0"])
+@pytest.mark.parametrize(
+    "revision", ["2", "0", "99999999999999999999", "latest ", "champion", "a%00b", "%F0"]
+)
 def test_revisions_that_are_nothing(api, people, model, revision):
     builders.version(model, by=people.alice)
     refused(api.bob.get(f"{URL}/{revision}"), 404)
