@@ -20,10 +20,6 @@ from tests import people as standing
 hypothesis.settings.register_profile("modelry", deadline=None, max_examples=60, print_blob=True)
 hypothesis.settings.load_profile("modelry")
 
-# A response that a test closes ends no connection: tests keep theirs, with the transaction they roll back.
-request_started.disconnect(close_old_connections)
-request_finished.disconnect(close_old_connections)
-
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -74,6 +70,13 @@ def artifacts(settings, tmp_path) -> Path:
         },
     }
     return root
+
+
+@pytest.fixture(autouse=True)
+def _connections_stay() -> None:
+    """A response that a test closes ends no connection. (Django's client connects them again.)"""
+    request_started.disconnect(close_old_connections)
+    request_finished.disconnect(close_old_connections)
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 """How many queries an address costs: as many as written down, and no more with fifty rows than with one.
 
-    def test_it(small_and_large, assert_query_count): …
-
-`tests/house/test_query_counts.py` holds the table of addresses. WRITE=1 writes query_counts.json anew.
+tests/house/test_query_counts.py holds the table of addresses; WRITE=1 writes query_counts.json anew.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,10 +40,11 @@ def problems(
 ) -> list[str]:
     """What grew with the rows, and what differs from the baseline (unless WRITE=1 sets it anew)."""
     told = []
-    for name, (few, _) in with_one.items():
-        many, texts = with_many[name]
+    for name, (few, before) in with_one.items():
+        many, after = with_many[name]
         if many != few:
-            told.append(f"{name}: {few} queries with one row, {many} with {MANY}: {most_repeated(texts)}")
+            more = "\n    ".join(what_came_on_top(before, after))
+            told.append(f"{name}: {few} queries with one row, {many} with {MANY}:\n    {more}")
     now = {name: count for name, (count, _) in sorted(with_one.items())}
     if os.environ.get("WRITE"):
         BASELINE.write_text(json.dumps(now, indent=2) + "\n")
@@ -54,11 +55,13 @@ def problems(
     return told
 
 
-def most_repeated(texts: list[str]) -> str:
-    """The query that repeats most, numbers aside."""
-    import re
-    from collections import Counter
+def what_came_on_top(before: list[str], after: list[str]) -> list[str]:
+    """The queries of `after` that `before` has not, numbers and texts aside."""
+    shapes = Counter(shape(text) for text in after)
+    shapes.subtract(Counter(shape(text) for text in before))
+    return [f"{times} × {text[:600]}" for text, times in shapes.most_common(5) if times > 0]
 
-    shapes = Counter(re.sub(r"\d+|'[^']*'", "?", text)[:300] for text in texts)
-    shape, times = shapes.most_common(1)[0] if shapes else ("", 0)
-    return f"{times} × {shape}"
+
+def shape(sql: str) -> str:
+    values = re.sub(r"\d+|'[^']*'", "?", sql)
+    return re.sub(r"\?(, \?)+", "?, …", re.sub(r"SELECT .*? FROM", "SELECT … FROM", values))
