@@ -112,7 +112,7 @@ def one_of_each(people) -> None:
     lifecycle.move(first, to=Stage.PRODUCTION, by=approver, reason="good")
     second = builders.complete_version(model, by=by, base_model="risk/m0@1", tags={"kind": "y"})
     lifecycle.move(second, to=Stage.PRODUCTION, by=approver, reason="better", keep_former=True)
-    builders.version(model, by=by)
+    builders.version(model, by=by, metrics={"f1": 0.5})
     token(by)
 
 
