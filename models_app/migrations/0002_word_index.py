@@ -13,6 +13,8 @@ from django.db import migrations
 POSTGRESQL_SHORT_NAME = "(substr(name_lower, strpos(name_lower, '/') + 1))"
 SQLITE_SHORT_NAME = "substr(name_lower, instr(name_lower, '/') + 1)"
 
+INLINE = ["name", "name_lower", "visibility", "task", "library", "license", "risk_level"]
+
 POSTGRESQL = [
     # Names and keywords also unstemmed and with stop words: identifiers are not English.
     """
@@ -23,8 +25,9 @@ POSTGRESQL = [
         || setweight(to_tsvector('english', body), 'D')
     ) STORED
     """,
-    # Long texts leave the row, so that a scan over many matches reads few pages.
+    # Long texts leave the row, so that a scan over many matches reads few pages; what is sorted and counted stays.
     "ALTER TABLE models_app_searchdocument SET (toast_tuple_target = 256)",
+    f"ALTER TABLE models_app_searchdocument {', '.join(f'ALTER {name} SET STORAGE PLAIN' for name in INLINE)}",
     # A short pending list: searches read all of it.
     """
     CREATE INDEX doc_words ON models_app_searchdocument USING gin (words) WITH (gin_pending_list_limit = 256)
@@ -37,6 +40,7 @@ POSTGRESQL_BACK = [
     "DROP INDEX doc_short_name",
     "DROP INDEX doc_by_name",
     "ALTER TABLE models_app_searchdocument RESET (toast_tuple_target)",
+    f"ALTER TABLE models_app_searchdocument {', '.join(f'ALTER {name} SET STORAGE EXTENDED' for name in INLINE)}",
     "ALTER TABLE models_app_searchdocument DROP COLUMN words",
 ]
 
