@@ -22,8 +22,8 @@ GRANIAN = {
     "GRANIAN_HTTP": "1",
     "GRANIAN_WEBSOCKETS": "false",
     "GRANIAN_WORKERS": "2",
-    # More than this and the threads only wait for each other.
-    "GRANIAN_BLOCKING_THREADS": str(max(4, min(16, 2 * (os.cpu_count() or 2) + 1))),
+    # Each upload or download holds a thread while it lasts; with few, some slow ones would stop the site.
+    "GRANIAN_BLOCKING_THREADS": "32",
     "GRANIAN_LOG_LEVEL": "warning",
 }
 GRACE = 10.0
