@@ -95,8 +95,8 @@ class SearchQuery:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether words or metrics decide: what fits is then scattered, and found as a set before it is ordered."""
-        return bool(self.words or self.metrics)
+        """Whether words or several metrics decide: what fits may be scattered, so it is found before it is ordered."""
+        return bool(self.words) or len(self.metrics) > 1
 
     @property
     def sort_metric(self) -> str:

@@ -231,8 +231,11 @@ def _by_relevance(
 ) -> tuple[list[int], str | None, int]:
     words, terms = index.words(), query.terms()
     offset = _read_offset(cursor) if cursor else 0
-    hits, params = documents(query, by=by).values_list("pk", "updated_at").query.sql_with_params()
-    others, other_params = documents(query, by=by, with_words=False).values("pk").query.sql_with_params()
+    others = documents(query, by=by, with_words=False)
+    hits, params = (
+        others.filter(words.matching(terms)).values_list("pk", "updated_at").query.sql_with_params()
+    )
+    others_sql, others_params = others.values("pk").query.sql_with_params()
     typed = query.words.strip('"').lower()
     starts, start_params = words.name_starts(typed)
     exactly = f"({words.NAME} = %s OR {words.SHORT_NAME} = %s)"
@@ -243,11 +246,11 @@ def _by_relevance(
         recent (id) AS (SELECT id FROM hits ORDER BY updated DESC, id DESC LIMIT {CANDIDATES}),
         named (id) AS (
             SELECT d.model_id FROM models_app_searchdocument d
-            WHERE {starts} AND d.model_id IN ({others}) LIMIT {NAMED}
+            WHERE {starts} AND d.model_id IN ({others_sql}) LIMIT {NAMED}
         ),
         exact (id) AS (
             SELECT d.model_id FROM models_app_searchdocument d
-            WHERE {exactly} AND d.model_id IN ({others}) LIMIT {NAMED}
+            WHERE {exactly} AND d.model_id IN ({others_sql}) LIMIT {NAMED}
         ),
         candidates (id) AS (SELECT id FROM recent UNION SELECT id FROM named UNION SELECT id FROM exact)
         SELECT d.model_id, (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT {TOTAL_CAP + 1}) AS counted)
@@ -261,10 +264,10 @@ def _by_relevance(
         [
             *params,
             *start_params,
-            *other_params,
+            *others_params,
             typed,
             typed,
-            *other_params,
+            *others_params,
             typed,
             typed,
             *start_params,
