@@ -24,7 +24,8 @@ GRANIAN = {
     "GRANIAN_WORKERS": "2",
     # Each upload or download holds a thread while it lasts; with few, some slow ones would stop the site.
     "GRANIAN_BLOCKING_THREADS": "32",
-    "GRANIAN_LOG_LEVEL": "warning",
+    # Its only warning is about the threads above.
+    "GRANIAN_LOG_LEVEL": "error",
 }
 GRACE = 10.0
 
