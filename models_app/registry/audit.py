@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from models_app.models import AuditEvent, RegisteredModel
 
@@ -24,6 +25,7 @@ def record(
 ) -> AuditEvent:
     """Write one row. `verb` is `noun.verb`; `before` and `after` hold only what changed, JSON-ready."""
     return AuditEvent.objects.create(
+        at=timezone.now(),
         verb=verb,
         actor=by.user,
         actor_name=by.name,
