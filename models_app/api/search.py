@@ -77,6 +77,7 @@ class FacetSerializer(serializers.Serializer):
 
     key = serializers.CharField()
     label = serializers.CharField()
+    at_least = serializers.BooleanField(help_text="Counting stopped early: each count may be higher.")
     values = FacetValueSerializer(many=True)
 
 

@@ -164,7 +164,8 @@ def documents(
         )
         # No statistics tell how rare “f1 above 0.97” is; looking does.
         few = list(measured.values_list("document", flat=True)[: FEW + 1])
-        found = found.filter(pk__in=few if len(few) <= FEW else measured.values("document"))
+        fitting: Any = few if len(few) <= FEW else measured.values("document")
+        found = found.filter(pk__in=fitting)
     if with_words and query.words:
         terms = query.terms()
         found = found.filter(index.words().matching(terms)) if terms else found.none()
