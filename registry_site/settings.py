@@ -40,6 +40,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "models_app.http.lingering.Linger",
     "models_app.http.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "models_app.http.middleware.SecurityHeaders",
