@@ -12,9 +12,11 @@ import http.client
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -156,7 +158,11 @@ def server(port: int) -> Iterator[str]:
         str(port),
     ]
     command += ["--workers", "2", "--blocking-threads", "5", "--no-ws", "--log-level", "warning"]
-    process = subprocess.Popen([*command, "registry_site.wsgi:application"], cwd=ROOT)
+    static = tempfile.mkdtemp(prefix="modelry-static-")
+    environment = {**os.environ, "MODELRY_STATIC_ROOT": static}
+    collect = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
+    subprocess.run(collect, cwd=ROOT, env=environment, check=True)
+    process = subprocess.Popen([*command, "registry_site.wsgi:application"], cwd=ROOT, env=environment)
     try:
         for _ in range(100):
             time.sleep(0.2)
@@ -173,6 +179,7 @@ def server(port: int) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+        shutil.rmtree(static, ignore_errors=True)
 
 
 class Client:
