@@ -159,18 +159,18 @@ HOSTILE = [
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("key", ["q", "task", "team", "tag", "metric", "sort", "license", "library"])
-def test_hostile_text_is_answered_or_refused(people, key, hostile):
-    try:
-        query = parse({key: hostile})
-    except Invalid:
-        return
-    find(query, by=people.alice)
+def test_hostile_text_is_answered_or_refused(people, key):
+    for hostile in HOSTILE:
+        try:
+            query = parse({key: hostile})
+        except Invalid:
+            continue
+        find(query, by=people.alice)
 
 
 @pytest.mark.django_db
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(box=st.text(max_size=60), metric=st.text(alphabet='f1 <>=.,"%e-9a', max_size=20))
 def test_any_text_is_answered_or_refused(people, box, metric):
     for params in ({"q": box}, {"metric": metric}):
