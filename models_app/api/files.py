@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.response import Response
 
-from models_app.http.ranges import send_archive, send_blob
+from models_app.http.ranges import ANYTHING, TYPES, send_archive, send_blob
 from models_app.models import ManifestEntry, ModelVersion
 from models_app.registry.access import get_version
 from models_app.registry.artifacts.archives import Member, archive_of
@@ -23,6 +23,7 @@ from .base import Door, Listing, address
 from .schema import operation
 
 TAG = "Files"
+MEDIA = sorted({ANYTHING, *(kind.partition(";")[0] for kind in TYPES.values())})
 DOWNLOAD = (304, 400, 401, 403, 404, 412, 416)
 
 
@@ -93,7 +94,7 @@ class FileDownload(Door):
         tag=TAG,
         name="files_download",
         answers=OpenApiTypes.BINARY,
-        media="application/octet-stream",
+        media=MEDIA,
         also=206,
         path="name revision path",
         errors=DOWNLOAD,
@@ -121,7 +122,7 @@ class ArchiveDownload(Door):
         tag=TAG,
         name="files_archive",
         answers=OpenApiTypes.BINARY,
-        media="application/octet-stream",
+        media=("application/zip", "application/x-tar"),
         path="name revision kind",
         errors=DOWNLOAD,
         description="A zip or tar, written while it is sent, with its length known before.",

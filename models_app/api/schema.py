@@ -132,7 +132,7 @@ def operation(
     tag: str,
     name: str,
     is_repeatable: bool = False,
-    media: str = JSON,
+    media: Iterable[str] = (JSON,),
     also: int | None = None,
 ) -> Callable[[Any], Any]:
     """Say what an operation does.
@@ -141,7 +141,7 @@ def operation(
     the same kind of answer.
     """
     refused = errors if errors is not None else (READ if takes is None else WRITE)
-    responses: dict[Any, Any] = {(code, media): answers for code in (status, also) if code}
+    responses: dict[Any, Any] = {(code, one): answers for code in (status, also) if code for one in media}
     if answers is None:
         responses = {status: OpenApiResponse(description="Done.")}
     for code in refused:

@@ -225,6 +225,7 @@ class DeployableSerializer(serializers.ModelSerializer):
     )
     promoted_by = fields.person("last_promoted_by", "Who let it into production last.")
     rollback_target = fields.number_of("rollback_target", "The version that a roll back would bring back.")
+    serving_endpoint = serializers.CharField(help_text="Where it answers; empty when nobody said.")
     aliases = fields.Names()
     tags = fields.Pairs()
     model_tags = fields.Pairs(source="model.tags")

@@ -59,6 +59,7 @@ class VersionSerializer(serializers.ModelSerializer):
     last_promoted_by = fields.person("last_promoted_by")
     rollback_target = fields.number_of("rollback_target", "The version that a roll back would bring back.")
     run = serializers.CharField(source="run.uid", allow_null=True, help_text="Run of this registry.")
+    serving_endpoint = serializers.CharField(help_text="Where it answers; empty when nobody said.")
     aliases = fields.Names()
     tags = fields.Pairs()
     risk_flags = fields.Names()

@@ -9,7 +9,8 @@ from tests.api.asking import V1, refused
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/nothing", "/api/v1/", "/api/", "/api/v2/models", "/api/v1/models/", "/api/v1/models/a/b/c"]
+    "path",
+    ["/api/v1/nothing", "/api/v1/", "/api/", "/api/v2/models", "/api/v1/models/", "/api/v1/models/a/b/c"],
 )
 def test_unknown_addresses(api, path):
     refused(api.bob.get(path), 404)
@@ -74,7 +75,9 @@ def test_every_class_of_the_core_is_in_the_table():
         return {kind, *(one for child in kind.__subclasses__() for one in below(child))}
 
     known = tuple(kind for kind, _ in STATUS)
-    assert [kind for kind in below(errors.RegistryError) - {errors.RegistryError} if not issubclass(kind, known)] == []
+    assert [
+        kind for kind in below(errors.RegistryError) - {errors.RegistryError} if not issubclass(kind, known)
+    ] == []
 
 
 @pytest.mark.parametrize(

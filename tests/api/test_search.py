@@ -11,7 +11,11 @@ SEARCH = f"{V1}/search"
 @pytest.fixture
 def models(people):
     fraud = builders.model(
-        "risk/fraud", by=people.alice, purpose="Finds card fraud.", task="tabular", tags={"domain": "payments"}
+        "risk/fraud",
+        by=people.alice,
+        purpose="Finds card fraud.",
+        task="tabular",
+        tags={"domain": "payments"},
     )
     builders.promoted(fraud, by=people.alice, approver=people.carol)
     churn = builders.model("risk/churn", by=people.alice, purpose="Who leaves?", task="tabular")
