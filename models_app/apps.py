@@ -13,3 +13,8 @@ class ModelsAppConfig(AppConfig):
 
 class ModelryAdminConfig(AdminConfig):
     default_site = "models_app.admin.site.ModelrySite"
+
+    def ready(self) -> None:
+        super().ready()
+        # Not from the package itself: importing the site from it would register the tables on a site not yet there.
+        from models_app.admin import tables  # noqa: F401

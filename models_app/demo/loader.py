@@ -221,7 +221,7 @@ _PII = {
     "none": "",
     "pseudonymous": "Customer ids are hashed with a key of the data platform; the key is not known here.",
     "personal": "Trained on records of persons, access limited to the team; deleted after 24 months.",
-    "sensitive": "Special categories of data; processing record and impact assessment are with the data protection officer.",
+    "sensitive": "Special categories of data; the data protection officer keeps the impact assessment.",
 }
 
 

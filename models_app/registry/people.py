@@ -272,3 +272,29 @@ def get_team(slug: str, *, by: Actor) -> Team:
     if team is None:
         raise NotFound(f"There is no team “{slug[:64]}”.")
     return team
+
+
+@transaction.atomic
+def set_account(
+    user: User, *, by: Actor, is_active: bool, is_staff: bool, is_site_admin: bool, **profile: Any
+) -> User:
+    """Change what a person may be on the site, and her profile. Site admins only.
+
+    Raises Forbidden, Invalid, Conflict when nobody would be left as site admin.
+    """
+    require(by, Right.MANAGE_TEAM, None)
+    if user.is_superuser and not (is_site_admin and is_active):
+        # Locked, so that two admins cannot take the right from each other at once.
+        admins = list(User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk"))
+        if not [other for other in admins if other.pk != user.pk]:
+            raise Conflict("Nobody would be left as site admin.", next_step="Make somebody else site admin first.")
+    update_profile(user, by=by, **profile)
+    wanted = {"is_active": is_active, "is_staff": is_staff or is_site_admin, "is_superuser": is_site_admin}
+    before = {name: getattr(user, name) for name, value in wanted.items() if getattr(user, name) != value}
+    if before:
+        for name in before:
+            setattr(user, name, wanted[name])
+        user.save(update_fields=list(before))
+        after = {name: wanted[name] for name in before}
+        audit.record("user.account_set", by=by, subject=user.username, before=before, after=after)
+    return user

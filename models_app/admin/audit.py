@@ -1,0 +1,17 @@
+"""The audit record: to read."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from models_app.models import AuditEvent
+
+from .base import RegistryAdmin
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(RegistryAdmin):
+    list_display = ("at", "actor_name", "verb", "subject", "door", "token_prefix", "address", "reason")
+    list_filter = ("door",)
+    search_fields = ("subject", "actor_name", "verb", "request_id")
+    ordering = ("-id",)

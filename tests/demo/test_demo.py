@@ -1,0 +1,69 @@
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from models_app.demo import loader
+from models_app.demo.logins import LOGINS, PASSWORD
+from models_app.models import ModelVersion, RegisteredModel, Role, StageTransition, Team, User
+from models_app.registry import policies
+from models_app.registry.people import find_token
+
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough]
+
+
+def test_the_company_is_believable_and_loaded_once(client, capsys):
+    call_command("seed_demo", verbosity=0)
+    assert RegisteredModel.objects.count() == 30
+    assert ModelVersion.objects.count() >= 145
+    assert Team.objects.count() == 5
+    assert StageTransition.objects.filter(kind="rollback").exists()
+    assert RegisteredModel.objects.filter(visibility="team").exists()
+    versions = ModelVersion.objects.select_related("owner").prefetch_related("metrics")
+    lacking = [v for v in versions if any(not item.met for item in policies.requirements(v, to="production"))]
+    assert 3 <= len(lacking) <= 40
+    assert not [version for version in lacking if version.stage == "production"]
+    assert loader.is_loaded()
+    call_command("seed_demo", verbosity=1)
+    assert RegisteredModel.objects.count() == 30
+
+    client.force_login(User.objects.get(username="admin"))
+    for model in RegisteredModel.objects.all():
+        assert client.get(reverse("web:model", args=[model.name])).status_code == 200, model.name
+    newest = RegisteredModel.objects.get(name="risk/fraud-detector").newest
+    assert client.get(reverse("web:version", args=["risk/fraud-detector", newest.number])).status_code == 200
+
+    for login in LOGINS:
+        assert client.login(username=login["username"], password=PASSWORD)
+    capsys.readouterr()
+    call_command("create_token", "approver", "--scopes", "read,promote", "--days", "3")
+    printed = capsys.readouterr().out
+    assert find_token(printed.strip()).user.username == "approver"
+    assert printed.count("\n") == 1
+
+
+def test_not_in_production(settings):
+    settings.PRODUCTION = True
+    with pytest.raises(CommandError, match="known password"):
+        call_command("seed_demo")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["ghost"], ["root", "--scopes", "everything"], ["root", "--scopes", ""], ["root", "--days", "-1"]],
+)
+def test_create_token_refuses(people, arguments):
+    with pytest.raises(CommandError):
+        call_command("create_token", *arguments)
+
+
+def test_create_user(people, monkeypatch):
+    monkeypatch.setenv("MODELRY_PASSWORD", "correct horse 99")
+    call_command("create_user", "boss", "--site-admin", "--role", "risk:owner", verbosity=0)
+    boss = User.objects.get(username="boss")
+    assert boss.is_superuser
+    assert boss.check_password("correct horse 99")
+    assert boss.memberships.get().role == Role.OWNER
+    with pytest.raises(CommandError):
+        call_command("create_user", "boss")
+    with pytest.raises(CommandError):
+        call_command("create_user", "x", "--role", "nowhere:owner")
