@@ -19,4 +19,6 @@ def artifacts_survive_a_restart(app_configs: Any, **kwargs: Any) -> list[Error]:
     """Artifacts in memory are gone with the process that took them."""
     if "InMemoryStorage" not in settings.STORAGES["artifacts"]["BACKEND"]:
         return []
-    return [Error("Artifact storage is in memory.", hint="Choose disk or an object store.", id="modelry.E001")]
+    return [
+        Error("Artifact storage is in memory.", hint="Choose disk or an object store.", id="modelry.E001")
+    ]

@@ -8,6 +8,7 @@ from django.urls import include, path
 
 from models_app.web.account import Login
 
+
 def healthz(request: HttpRequest) -> HttpResponse:
     """The process answers."""
     return HttpResponse("ok", content_type="text/plain")

@@ -285,9 +285,13 @@ def set_account(
     require(by, Right.MANAGE_TEAM, None)
     if user.is_superuser and not (is_site_admin and is_active):
         # Locked, so that two admins cannot take the right from each other at once.
-        admins = list(User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk"))
+        admins = list(
+            User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
+        )
         if not [other for other in admins if other.pk != user.pk]:
-            raise Conflict("Nobody would be left as site admin.", next_step="Make somebody else site admin first.")
+            raise Conflict(
+                "Nobody would be left as site admin.", next_step="Make somebody else site admin first."
+            )
     update_profile(user, by=by, **profile)
     wanted = {"is_active": is_active, "is_staff": is_staff or is_site_admin, "is_superuser": is_site_admin}
     before = {name: getattr(user, name) for name, value in wanted.items() if getattr(user, name) != value}

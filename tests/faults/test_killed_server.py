@@ -121,7 +121,9 @@ def test_while_registering(live, seed):
             turn = 0
             while not stop.is_set():
                 turn += 1
-                answer = register(client, f"{seed} {worker} {turn}".encode() * 500, metrics={"f1": turn / 1000})
+                answer = register(
+                    client, f"{seed} {worker} {turn}".encode() * 500, metrics={"f1": turn / 1000}
+                )
                 if answer.status_code == 201:
                     acknowledged.append(answer.json()["version"])
 
@@ -201,7 +203,9 @@ if pid == 0:
 os.waitpid(pid, 0)
 """
     )
-    waiting = "from models_app.models import OutboxEvent; print(OutboxEvent.objects.filter(done_at=None).count())"
+    waiting = (
+        "from models_app.models import OutboxEvent; print(OutboxEvent.objects.filter(done_at=None).count())"
+    )
     assert int(live.python(source=waiting)) == 4
     live.manage("run_worker", "--once")
     assert int(live.python(source=waiting)) == 0

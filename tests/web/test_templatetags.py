@@ -117,9 +117,7 @@ def test_times_are_told_in_one_unit(seconds, words):
 
 
 def test_ago_keeps_the_exact_time():
-    html = tags.ago(
-        datetime(2020, 5, 3, 14, 4, 11, tzinfo=timezone.get_fixed_timezone(120))
-    )
+    html = tags.ago(datetime(2020, 5, 3, 14, 4, 11, tzinfo=timezone.get_fixed_timezone(120)))
     assert 'datetime="2020-05-03T12:04:11Z"' in html
     assert 'title="2020-05-03 12:04:11 UTC"' in html
     assert "years ago" in html
