@@ -19,7 +19,7 @@ from models_app.formats.paths import check_path
 from models_app.http import limits
 from models_app.http.connections import let_go
 from models_app.registry.artifacts.blobs import StoredFile
-from models_app.registry.artifacts.storage import BlobWriter
+from models_app.registry.artifacts.storage import BlobWriter, place
 from models_app.registry.errors import Forbidden, Invalid, TooLarge
 
 PIECE = 1 << 20
@@ -129,7 +129,7 @@ def receive_form(
     A file's path is its `filename` as sent, folders and all; a path that breaks the rules is refused before its bytes
     are read. `before_files` sees the text fields so far just before the first file is taken (at the end if there is
     none) and may raise. Raises Invalid("body") for a broken form, Invalid(field) for a broken part, TooLarge past the
-    limits. Files stored before an error stay unreferenced and are swept.
+    limits; nothing is stored then.
     """
     reader = _FormReader(file_fields=file_fields, before_files=before_files, limit=limit)
     most = limits.files_per_version()
@@ -197,6 +197,7 @@ class _FormReader:
         self._name = ""
         self._path: str | None = None
         self._writer: BlobWriter | None = None
+        self._ended: list[BlobWriter] = []
         self._text = bytearray()
         self._text_room = limits.json_bytes()
         self._field_room = limits.FORM_FIELDS
@@ -205,10 +206,13 @@ class _FormReader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.discard()
-        if kind is None:
-            self._ask_before_files()
+        try:
+            if kind is None:
+                self._ask_before_files()
+                place(self._ended)
+        finally:
+            for writer in self._ended if self._writer is None else [*self._ended, self._writer]:
+                writer.discard()
 
     def take(self, event: MultipartSegment | bytes | None) -> None:
         if event is None:
@@ -263,7 +267,8 @@ class _FormReader:
 
     def _end(self) -> None:
         if self._writer is not None and self._path:
-            stored = self._writer.finish()
+            stored = self._writer.end()
+            self._ended.append(self._writer)
             self._writer = None
             self.form.files.append(StoredFile(self._path, stored.sha256, stored.size))
         elif self._path is None:

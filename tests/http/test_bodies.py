@@ -297,6 +297,17 @@ def test_a_form_of_another_site_is_refused():
         send("b" * 32, "a" * 32)
 
 
+def test_a_form_is_stored_whole_or_not_at_all(artifacts):
+    good = part("files", b"x", filename="good")
+    for bad in (part("files", b"x", filename="../bad"), part("text", b"\xff")):
+        with pytest.raises(Invalid):
+            bodies.receive_form(post(form(good, bad)))
+    with pytest.raises(Invalid):
+        bodies.receive_form(post(form(good)[:-10]))
+    assert not stored_blobs(artifacts)
+    assert not left_over(artifacts)
+
+
 def test_ten_thousand_files_in_one_form():
     names = [f"shards/{number:05}.bin" for number in range(10_000)]
     taken = bodies.receive_form(post(form(*(part("files", b"same", filename=name) for name in names))))

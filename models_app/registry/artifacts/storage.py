@@ -14,7 +14,8 @@ import posixpath
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from models_app.registry.errors import Damaged, Invalid, TooLarge
 INCOMING = "incoming"
 PIECE = 64 << 10
 EARLY = 32 << 20
+SIDE_BY_SIDE = 8
 
 
 class Hash(Protocol):
@@ -72,21 +74,22 @@ def blob_name(sha256: str) -> str:
 class BlobWriter:
     """Takes bytes, hashes them on the way, and stores them under their digest when they are whole.
 
-    Used as a context manager: what was not finished is discarded. Raises TooLarge past `limit` bytes. Hashes in
+    Used as a context manager: what was not placed is discarded. Raises TooLarge past `limit` bytes. Hashes in
     `also` are fed in the same pass.
     """
 
     def __init__(self, *, limit: int | None = None, also: Sequence[Hash] = ()) -> None:
         self.size = 0
+        self.ended: StoredBytes | None = None
         self._begun = 0
         self._limit = settings.MAX_FILE_BYTES if limit is None else limit
         self._hash = hashlib.sha256()
         self._also = also
-        self._root = _disk_root()
-        folder = self._root / INCOMING if self._root else Path(tempfile.gettempdir())
+        root = _disk_root()
+        folder = root / INCOMING if root else Path(tempfile.gettempdir())
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / f"{uuid.uuid4().hex}.part"
-        self._file: IO[bytes] | None = self._path.open("xb", buffering=0)
+        self.path = folder / f"{uuid.uuid4().hex}.part"
+        self._file: IO[bytes] | None = self.path.open("xb", buffering=0)
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -114,33 +117,75 @@ class BlobWriter:
             self._begun = self.size
 
     def finish(self, *, size: int | None = None, sha256: str | None = None) -> StoredBytes:
-        """Store what was written under its digest; bytes that are there already are not stored again.
+        """End, and store what was written under its digest: `end` and `place` in one."""
+        stored = self.end(size=size, sha256=sha256)
+        place([self])
+        return stored
+
+    def end(self, *, size: int | None = None, sha256: str | None = None) -> StoredBytes:
+        """Take no more bytes. They wait to be placed, or discarded.
 
         `size` and `sha256` are what the sender declared: raises Invalid for either when the bytes are others.
         """
         if self._file is None:
             raise ValueError("This blob is finished.")
-        if size is not None and size != self.size:
-            raise Invalid("size", f"{size} bytes were declared, {self.size} arrived.")
-        if sha256 is not None and sha256.lower() != self._hash.hexdigest():
-            raise Invalid("sha256", f"The bytes that arrived have the digest {self._hash.hexdigest()}.")
-        if settings.FSYNC:
-            os.fsync(self._file.fileno())
+        stored = StoredBytes(self._hash.hexdigest(), self.size)
+        if size is not None and size != stored.size:
+            raise Invalid("size", f"{size} bytes were declared, {stored.size} arrived.")
+        if sha256 is not None and sha256.lower() != stored.sha256:
+            raise Invalid("sha256", f"The bytes that arrived have the digest {stored.sha256}.")
         self._file.close()
         self._file = None
-        stored = StoredBytes(self._hash.hexdigest(), self.size)
-        if self._root:
-            _move_into_place(self._path, self._root / blob_name(stored.sha256), stored.size)
-        else:
-            _send(self._path, stored)
+        self.ended = stored
         return stored
 
     def discard(self) -> None:
-        """Forget what was not finished."""
+        """Forget what was not placed."""
         if self._file is not None:
             self._file.close()
             self._file = None
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+def place(writers: Sequence[BlobWriter]) -> None:
+    """Store what ended writers hold under their digests; bytes that are there already are not stored again.
+
+    On a disk all is there for good when this returns: files are synced before they get their names, folders after.
+    """
+    whole = [(writer.path, writer.ended) for writer in writers if writer.ended is not None]
+    root = _disk_root()
+    if root is None:
+        for path, stored in whole:
+            _send(path, stored)
+        return
+    _sync([path for path, _ in whole])
+    folders: set[Path] = set()
+    for path, stored in whole:
+        target = root / blob_name(stored.sha256)
+        _move_into_place(path, target, stored.size)
+        folders.update(list(target.parents)[:3])
+    _sync(folders)
+
+
+def _sync(paths: Collection[Path]) -> None:
+    """Wait until these are on the disk; side by side, as the disk then writes them together."""
+    if not settings.FSYNC:
+        return
+    if len(paths) < SIDE_BY_SIDE:
+        for path in paths:
+            _sync_one(path)
+        return
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for _ in pool.map(_sync_one, paths):
+            pass
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _begin_writing(file: IO[bytes], start: int, length: int) -> None:
@@ -150,19 +195,20 @@ def _begin_writing(file: IO[bytes], start: int, length: int) -> None:
 
 
 def _move_into_place(path: Path, target: Path, size: int) -> None:
-    if target.exists() and target.stat().st_size == size:
+    try:
+        there = target.stat().st_size == size
+    except FileNotFoundError:
+        there = False
+    if there:
         path.unlink()
         os.utime(target)  # wanted again: the sweep spares young files
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     path.chmod(0o440)
-    path.replace(target)
-    if settings.FSYNC:
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    try:
+        path.replace(target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
 
 
 def _send(path: Path, stored: StoredBytes) -> None:

@@ -161,7 +161,21 @@ def test_synced_when_asked(settings, monkeypatch):
     assert not synced
     settings.FSYNC = True
     put(b"other")
-    assert len(synced) == 2  # the file, and the folder that names it
+    assert len(synced) == 4  # the file, and the folders that lead to it
+
+
+def test_many_at_once(settings, anywhere, incoming):
+    settings.FSYNC = True
+    writers = [storage.BlobWriter() for _ in range(30)]
+    for number, writer in enumerate(writers):
+        writer.write(b"%d" % (number % 20))
+        writer.end()
+    assert not any(storage.exists(writer.ended.sha256) for writer in writers)
+    storage.place(writers)
+    assert [storage.read(writer.ended.sha256, limit=9) for writer in writers[:20]] == [
+        b"%d" % n for n in range(20)
+    ]
+    assert not incoming()
 
 
 def test_a_stream_closes_its_file():
