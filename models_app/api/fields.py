@@ -59,10 +59,11 @@ class MomentField(IsoDateTimeField):
         if moment is None:
             return None
         try:
-            in_range = EARLIEST <= moment <= LATEST
+            # In UTC: databases know fewer offsets than Python.
+            moment = moment.astimezone(UTC)
         except OverflowError:
-            in_range = False
-        if not in_range:
+            moment = LATEST
+        if not EARLIEST <= moment < LATEST:
             raise forms.ValidationError("A moment from 1900 to 9998, like 2026-05-03T12:00:00Z.")
         return moment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -266,11 +266,12 @@ def _moment(value: Any) -> datetime:
         return value
     try:
         moment = parse_datetime(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Invalid("metrics", "A time is written like 2026-05-03T12:00:00Z.")
-    return moment
+        if moment is not None and moment.tzinfo is not None:
+            # In UTC: databases know fewer offsets than Python.
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Invalid("metrics", "A time is written like 2026-05-03T12:00:00Z.")
 
 
 @transaction.atomic

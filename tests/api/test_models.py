@@ -199,6 +199,11 @@ def test_malformed_filters_are_named(api, query, field):
     refused(api.bob.get(f"{MODELS}?{query}"), 400, fields={field})
 
 
+def test_moments_may_have_any_offset(api):
+    for moment in ("2026-05-03T12:00:00%2B17:16", "2026-05-03", "1900-01-02T00:00:00-23:59"):
+        assert items(api.bob.get(f"{MODELS}?created_before={moment}")) == []
+
+
 def test_a_cursor_of_another_order_is_refused(api, people):
     for number in range(3):
         builders.model(f"risk/m{number}", by=people.alice)

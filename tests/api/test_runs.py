@@ -41,6 +41,8 @@ def test_a_run_is_recorded_logged_to_and_ended(api):
     [
         ({"metrics": [{"key": "loss", "value": "low"}]}, {"metrics"}),
         ({"metrics": [{"key": "loss", "value": 1, "at": "yesterday"}]}, {"metrics"}),
+        ({"metrics": [{"key": "loss", "value": 1, "at": "0001-01-01T00:00:00+23:00"}]}, {"metrics"}),
+        ({"started_at": "0001-01-01T00:00:00+23:00"}, {"started_at"}),
         ({"metrics": 5}, {"metrics"}),
         ({"params": []}, {"params"}),
         ({"status": "lost"}, {"status"}),
@@ -54,6 +56,12 @@ def test_bad_runs_are_refused_and_leave_nothing(api, body, fields):
     refused(api.bob.post(RUNS, body), 400, fields=fields)
     assert not Run.objects.exists()
     assert not Dataset.objects.exists()
+
+
+def test_moments_may_have_any_offset(api):
+    at = "2026-05-03T12:00:00+17:16"
+    point = {"key": "loss", "value": 1, "at": at}
+    assert api.bob.post(RUNS, {"metrics": [point], "started_at": at}).status_code == 201
 
 
 def test_params_do_not_change(api):
