@@ -9,27 +9,22 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.models import (
-    EvaluationReport,
     ModelRedirect,
     ModelTag,
     ModelVersion,
     RegisteredModel,
     Risk,
-    RiskFlag,
     Stage,
     Team,
-    VersionMetric,
-    VersionTag,
     Visibility,
 )
 
-from . import audit, events, lineage, metadata
+from . import audit, events, lineage, metadata, version_facts
 from .access import Actor, Right, get_model, models_for, require, require_login
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound
-from .lifecycle import lock, point_alias, refresh_newest
-from .metadata import MetricInput, ReportInput
+from .lifecycle import lock, refresh_newest
 from .names import check_model_name, split_name
 from .search import index
 
@@ -362,7 +357,7 @@ def register_version(
         stage_changed_at=now,
         **columns,
     )
-    _add_collections(version, collections, by)
+    version_facts.add(version, collections, by)
     lineage.connect(version, relation=relation, by=by)
     model.version_count += 1
     model.updated_at = now
@@ -392,43 +387,6 @@ def _split(clean: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     columns = {name: value for name, value in clean.items() if name not in metadata.COLLECTIONS}
     collections = {name: value for name, value in clean.items() if name in metadata.COLLECTIONS}
     return columns, collections
-
-
-def _add_collections(version: ModelVersion, collections: dict[str, Any], by: Actor) -> None:
-    _insert_metrics(version, collections.get("metrics", []), by)
-    _insert_reports(version, collections.get("reports", []))
-    RiskFlag.objects.bulk_create(
-        [RiskFlag(version=version, name=name) for name in collections.get("risk_flags", [])]
-    )
-    tags = collections.get("tags", {})
-    VersionTag.objects.bulk_create(
-        [VersionTag(version=version, key=key, value=value) for key, value in tags.items()]
-    )
-    for alias in dict.fromkeys(collections.get("aliases", [])):
-        point_alias(version, alias, by)
-
-
-def _insert_metrics(version: ModelVersion, metrics: list[MetricInput], by: Actor) -> None:
-    VersionMetric.objects.bulk_create(
-        [
-            VersionMetric(
-                version=version,
-                name=metric.name,
-                value=metric.value,
-                dataset=metric.dataset,
-                split=metric.split,
-                higher_is_better=metric.higher_is_better,
-                created_by=by.user,
-            )
-            for metric in metrics
-        ]
-    )
-
-
-def _insert_reports(version: ModelVersion, reports: list[ReportInput]) -> None:
-    EvaluationReport.objects.bulk_create(
-        [EvaluationReport(version=version, title=report.title, url=report.url) for report in reports]
-    )
 
 
 def _lock_version(version: ModelVersion) -> ModelVersion:
@@ -461,7 +419,7 @@ def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, A
     for name, value in changed.items():
         setattr(version, name, value)
     after = _plain(changed)
-    after.update(_update_collections(version, collections, by))
+    after.update(version_facts.change(version, collections, by))
     if not changed and not after:
         return version
     version.updated_at = version.model.updated_at = timezone.now()
@@ -493,50 +451,6 @@ def _refuse_rewriting(version: ModelVersion, changed: Mapping[str, Any]) -> None
     ]
     if fixed:
         raise Invalid.many(fixed)
-
-
-def _update_collections(version: ModelVersion, collections: dict[str, Any], by: Actor) -> dict[str, Any]:
-    """Write the collections that differ; returns what changed, for the audit."""
-    after: dict[str, Any] = {}
-    if added := _new_metrics(version, collections.get("metrics", [])):
-        _insert_metrics(version, added, by)
-        after["metrics"] = {metric.name: metric.value for metric in added}
-    if "reports" in collections:
-        wanted = {report.url: report.title for report in collections["reports"]}
-        if dict(version.reports.values_list("url", "title")) != wanted:
-            version.reports.all().delete()
-            _insert_reports(version, collections["reports"])
-            after["reports"] = sorted(wanted)
-    if "risk_flags" in collections:
-        flags = collections["risk_flags"]
-        if list(version.risk_flags.values_list("name", flat=True)) != flags:
-            version.risk_flags.all().delete()
-            RiskFlag.objects.bulk_create([RiskFlag(version=version, name=name) for name in flags])
-            after["risk_flags"] = flags
-    if "tags" in collections:
-        tags = collections["tags"]
-        if dict(version.tags.values_list("key", "value")) != tags:
-            version.tags.all().delete()
-            VersionTag.objects.bulk_create(
-                [VersionTag(version=version, key=key, value=value) for key, value in tags.items()]
-            )
-            after["tags"] = tags
-    return after
-
-
-def _new_metrics(version: ModelVersion, metrics: list[MetricInput]) -> list[MetricInput]:
-    """Those not there yet. A measured number is evidence: raises Conflict for another value of one that is there."""
-    if not metrics:
-        return []
-    known = {(row.name, row.dataset, row.split): row.value for row in version.metrics.all()}
-    for metric in metrics:
-        value = known.get((metric.name, metric.dataset, metric.split))
-        if value is not None and value != metric.value:
-            raise Conflict(
-                f"The metric “{metric.name}” of {version} is already recorded as {value:g}.",
-                next_step="Give the new measurement its own dataset or split, or register a new version.",
-            )
-    return [metric for metric in metrics if (metric.name, metric.dataset, metric.split) not in known]
 
 
 def add_metrics(version: ModelVersion, *, metrics: Any, by: Actor) -> ModelVersion:

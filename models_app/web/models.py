@@ -41,6 +41,10 @@ def frame(request: PageRequest, model: RegisteredModel, tab: str) -> dict[str, A
         "production": production,
         "staging": model.newest_staging,
         "rollback_target": target,
+        "roll_back_button": f"Roll back to v{target.number}" if target else "",
+        "roll_back_text": f"v{target.number} is production again; v{production[0].number} is archived."
+        if target
+        else "",
         "may_roll_back": target is not None and may(actor, Right.ROLLBACK, team),
         "may_register": may(actor, Right.REGISTER, team),
         "may_edit": may(actor, Right.EDIT_MODEL, team),

@@ -1,3 +1,5 @@
+import io
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
@@ -57,7 +59,7 @@ def test_create_token_refuses(people, arguments):
 
 
 def test_create_user(people, monkeypatch):
-    monkeypatch.setenv("MODELRY_PASSWORD", "correct horse 99")
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse 99\n"))
     call_command("create_user", "boss", "--site-admin", "--role", "risk:owner", verbosity=0)
     boss = User.objects.get(username="boss")
     assert boss.is_superuser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import sys
 from typing import Any
 
@@ -16,7 +15,7 @@ from models_app.registry.people import create_user, set_role
 
 
 class Command(BaseCommand):
-    help = "Make a person. The password comes from MODELRY_PASSWORD, from a prompt, or stays unset."
+    help = "Make a person. The password is asked for, or read from standard input when that is no terminal."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
@@ -38,7 +37,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         by = Actor.system(door="shell")
-        password = None if no_password else os.environ.get("MODELRY_PASSWORD") or self._ask()
+        password = None if no_password else self._ask()
         try:
             roles = [self._role(text) for text in role]
             user = create_user(username, email=email, password=password, is_site_admin=site_admin, by=by)
@@ -49,9 +48,12 @@ class Command(BaseCommand):
         self.stdout.write(f"{username} is made.")
 
     def _ask(self) -> str:
-        if not sys.stdin.isatty():
-            raise CommandError("Set MODELRY_PASSWORD, or say --no-password.")
-        return getpass.getpass("Password: ")
+        if sys.stdin.isatty():
+            return getpass.getpass("Password: ")
+        password = sys.stdin.readline().rstrip("\n")
+        if not password:
+            raise CommandError("Send the password on standard input, or say --no-password.")
+        return password
 
     def _role(self, text: str) -> tuple[Team, str]:
         slug, _, name = text.partition(":")
