@@ -35,6 +35,9 @@ PAGE_PARAMETERS = ("cursor", "limit", "ordering")
 class Door(APIView):
     """A view that translates: read the request, call one verb, render its answer."""
 
+    # The schema says what there is; OPTIONS would only tell it again, less well.
+    metadata_class = None
+
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         if any(isinstance(value, str) and "\0" in value for value in kwargs.values()):
             raise NotFound("There is nothing here.")

@@ -23,6 +23,7 @@ def test_other_methods_and_what_is_allowed(api):
     refused(answer, 405)
     assert "POST" in answer["Allow"]
     refused(api.bob.delete(f"{V1}/me"), 405)
+    refused(api.bob.options(f"{V1}/models"), 405)
 
 
 def test_other_formats(api):

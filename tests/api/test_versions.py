@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from django.test import Client
 
 from models_app.models import Blob, ModelVersion, RegisteredModel
 from models_app.registry import lifecycle
@@ -320,3 +321,12 @@ def test_ten_thousand_files_are_a_version(api, people, model):
     assert answer.status_code == 201, answer.content[:500]
     assert answer.json()["file_count"] == 10_000
     refused(api.bob.post(URL, {"files": [*files, {"path": "one more", "sha256": digest}]}), 413)
+
+
+def test_a_login_of_the_pages_uploads_with_its_csrf_token(people):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(people.alice.user)
+    sent = form(("model.bin", b"x" * 100_000), metadata={"create_model": True})
+    refused(client.post(URL, **sent), 403)
+    client.cookies["csrftoken"] = "a" * 32
+    assert client.post(URL, **sent, headers={"X-CSRFToken": "a" * 32}).status_code == 201
