@@ -73,16 +73,22 @@ def _refusal(error: errors.RegistryError, request: Any) -> Response:
 
 
 def _missing(requirement: errors.Requirement, request: Any) -> dict[str, str]:
-    """What a stage demands, with the address where to fill it in: PATCH the field there."""
+    """What a stage demands, with the addresses where to fill it in: PATCH the field at `url`, or open `page_url`."""
     match = request.resolver_match
     names = {key: match.kwargs[key] for key in ("name", "revision") if match and key in match.kwargs}
     url = request.build_absolute_uri(reverse("api:version", kwargs=names)) if len(names) == 2 else ""
+    page = (
+        request.build_absolute_uri(reverse("web:version_edit", args=[*names.values()]))
+        if len(names) == 2
+        else ""
+    )
     return {
         "key": requirement.key,
         "label": requirement.label,
         "field": requirement.field,
         "detail": requirement.detail,
         "url": url,
+        "page_url": f"{page}#id_{requirement.field}" if page else "",
     }
 
 
