@@ -22,13 +22,14 @@ from models_app.registry.artifacts.blobs import StoredFile
 from models_app.registry.artifacts.storage import BlobWriter, place
 from models_app.registry.errors import Forbidden, Invalid, TooLarge
 
-PIECE = 1 << 20
+# Larger pieces cost more: each then is memory fresh from the system, 1 MiB took twice the time in the kernel.
+PIECE = 256 << 10
 FILE_FIELDS = ("files", "file")
 SEND_AGAIN = "Send the whole body again."
 
 
 def chunks(request: HttpRequest, *, limit: int | None = None) -> Iterator[bytes]:
-    """The raw body in pieces of about 1 MiB, each read when it is asked for.
+    """The raw body in pieces, each read when it is asked for.
 
     Raises TooLarge past `limit` bytes (before the first piece when the length is declared), and Invalid("body") when
     the body ends before its declared length.
