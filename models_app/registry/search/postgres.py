@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
-from django.db.models import BooleanField
+from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 
 from .grammar import Term
@@ -50,10 +50,25 @@ def matching(terms: Sequence[Term]) -> RawSQL:
     return RawSQL(f'"models_app_searchdocument"."words" @@ ({sql})', params, output_field=BooleanField())
 
 
-def score(terms: Sequence[Term]) -> tuple[str, list[Any]]:
-    """An expression that grows with how well document `d` fits: names weigh most, then purpose, tags, card."""
-    sql, params = _tsquery(terms)
-    return f"ts_rank('{_WEIGHTS}', d.words, {sql})", params
+def judged(readable: QuerySet[Any], terms: Sequence[Term], *, most: int, cap: int) -> tuple[str, list[Any]]:
+    """Two tables for a WITH: `recent` (id, score) of the `most` hits updated last, and `counted` (n), up to `cap` + 1.
+
+    The score weighs names most, then purpose, tags, card.
+    """
+    hits, params = readable.filter(matching(terms)).values_list("pk", "updated_at").query.sql_with_params()
+    tsquery, words = _tsquery(terms)
+    return (
+        f"""
+        hits (id, updated) AS MATERIALIZED ({hits}),
+        recent (id, score) AS (
+            SELECT newest.id, ts_rank('{_WEIGHTS}', d.words, {tsquery})
+            FROM (SELECT id FROM hits ORDER BY updated DESC, id DESC LIMIT {most}) AS newest
+            JOIN models_app_searchdocument d ON d.model_id = newest.id
+        ),
+        counted (n) AS (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT {cap + 1}) AS first)
+        """,
+        [*params, *words],
+    )
 
 
 def name_starts(start: str) -> tuple[str, list[Any]]:

@@ -176,47 +176,44 @@ def _by_relevance(
 ) -> tuple[list[int], str | None, int]:
     words, terms = index.words(), query.terms()
     offset = _read_offset(cursor) if cursor else 0
-    others = documents(query, by=by, with_words=False)
-    hits, params = (
-        others.filter(words.matching(terms)).values_list("pk", "updated_at").query.sql_with_params()
-    )
-    others_sql, others_params = others.values("pk").query.sql_with_params()
+    readable = documents(query, by=by, with_words=False)
+    judged, params = words.judged(readable, terms, most=CANDIDATES, cap=TOTAL_CAP)
+    ids, ids_params = readable.values(found=F("pk")).query.sql_with_params()
+    is_readable = f"EXISTS (SELECT 1 FROM ({ids}) AS readable WHERE readable.found = d.model_id)"
     typed = query.words.strip('"').lower()
+    exactly, exact_params = f"({words.NAME} = %s OR {words.SHORT_NAME} = %s)", [typed, typed]
     starts, start_params = words.name_starts(typed)
-    exactly = f"({words.NAME} = %s OR {words.SHORT_NAME} = %s)"
-    score, score_params = words.score(terms)
     rows = words.fetch(
         f"""
-        WITH hits (id, updated) AS {words.HITS} ({hits}),
-        recent (id) AS (SELECT id FROM hits ORDER BY updated DESC, id DESC LIMIT {CANDIDATES}),
+        WITH {judged},
         named (id) AS (
-            SELECT d.model_id FROM models_app_searchdocument d
-            WHERE {starts} AND d.model_id IN ({others_sql}) LIMIT {NAMED}
+            SELECT * FROM (
+                SELECT d.model_id FROM models_app_searchdocument d WHERE {exactly} AND {is_readable} LIMIT {NAMED}
+            ) AS exact
+            UNION
+            SELECT * FROM (
+                SELECT d.model_id FROM models_app_searchdocument d WHERE {starts} AND {is_readable} LIMIT {NAMED}
+            ) AS starting
         ),
-        exact (id) AS (
-            SELECT d.model_id FROM models_app_searchdocument d
-            WHERE {exactly} AND d.model_id IN ({others_sql}) LIMIT {NAMED}
-        ),
-        candidates (id) AS (SELECT id FROM recent UNION SELECT id FROM named UNION SELECT id FROM exact)
-        SELECT d.model_id, (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT {TOTAL_CAP + 1}) AS counted)
+        candidates (id, score) AS (
+            SELECT id, score FROM recent
+            UNION ALL SELECT id, 0 FROM named WHERE id NOT IN (SELECT id FROM recent)
+        )
+        SELECT d.model_id, (SELECT n FROM counted)
         FROM candidates JOIN models_app_searchdocument d ON d.model_id = candidates.id
         ORDER BY
             CASE WHEN {exactly} THEN 2 WHEN {starts} THEN 1 ELSE 0 END DESC,
-            {score} * CASE WHEN d.in_production THEN 1.25 ELSE 1.0 END DESC,
-            d.updated_at DESC, d.model_id DESC
+            score * CASE WHEN d.in_production THEN 1.25 ELSE 1.0 END DESC, d.updated_at DESC, d.model_id DESC
         LIMIT %s OFFSET %s
         """,
         [
             *params,
+            *exact_params,
+            *ids_params,
             *start_params,
-            *others_params,
-            typed,
-            typed,
-            *others_params,
-            typed,
-            typed,
+            *ids_params,
+            *exact_params,
             *start_params,
-            *score_params,
             limit + 1,
             offset,
         ],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
-from django.db.models import BooleanField
+from django.db.models import BooleanField, F, QuerySet
 from django.db.models.expressions import RawSQL
 
 from .grammar import Term
@@ -41,12 +41,27 @@ def matching(terms: Sequence[Term]) -> RawSQL:
     )
 
 
-def score(terms: Sequence[Term]) -> tuple[str, list[Any]]:
-    """An expression that grows with how well document `d` fits: names weigh most, then purpose, tags, card."""
+def judged(readable: QuerySet[Any], terms: Sequence[Term], *, most: int, cap: int) -> tuple[str, list[Any]]:
+    """Two tables for a WITH: `recent` (id, score) of the `most` hits registered last, and `counted` (n) to `cap` + 1.
+
+    FTS5 gives hits by id without looking at all of them; it cannot by time of update. The score weighs names most, then
+    purpose, tags, card.
+    """
+    documents, params = readable.values(found=F("pk")).query.sql_with_params()
+    hits = f"""
+        FROM models_app_searchwords CROSS JOIN ({documents}) AS readable
+        ON readable.found = models_app_searchwords.rowid WHERE models_app_searchwords MATCH %s
+    """
+    given = [*params, _match(terms)]
     return (
-        "(SELECT -bm25(models_app_searchwords, 10.0, 4.0, 2.0, 0.5) FROM models_app_searchwords"
-        " WHERE models_app_searchwords MATCH %s AND rowid = d.model_id)",
-        [_match(terms)],
+        f"""
+        recent (id, score) AS (
+            SELECT models_app_searchwords.rowid, -bm25(models_app_searchwords, 10.0, 4.0, 2.0, 0.5) {hits}
+            ORDER BY models_app_searchwords.rowid DESC LIMIT {most}
+        ),
+        counted (n) AS (SELECT count(*) FROM (SELECT 1 {hits} LIMIT {cap + 1}) AS first)
+        """,
+        [*given, *given],
     )
 
 
