@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
+from django.db.models import F
 
 from models_app.models import Risk, Team
 from models_app.registry.access import Actor
@@ -17,7 +18,7 @@ from .query import documents
 
 # Values listed per facet; chosen ones are always among them.
 TOP = 50
-# Counting looks at this many of the most recently updated models that fit, and at fewer for tags.
+# Counting looks at this many of the newest models that fit, and at fewer for tags.
 COUNTED = 10_000
 TAGGED = 2_000
 _COLUMNS = {
@@ -90,22 +91,24 @@ def count(query: SearchQuery, *, by: Actor) -> list[Facet]:
 
 def _count(query: SearchQuery, by: Actor, leaving_out: str, keys: list[str]) -> list[tuple[str, Any, int]]:
     """(facet, value, number) of the documents that fit, and ("all", None, how many were looked at)."""
-    columns = ["pk", "updated_at", *_COLUMNS.values(), "in_production", "in_staging"]
+    words, terms = index.words(), query.terms()
+    columns = [*_COLUMNS.values(), "in_production", "in_staging", "updated_at"]
     try:
-        found, params = (
-            documents(query, by=by, leaving_out=leaving_out).values_list(*columns).query.sql_with_params()
-        )
+        readable = documents(query, by=by, leaving_out=leaving_out, with_words=False)
+        if query.words and not terms:
+            readable = readable.none()
+        found, params = words.hits(readable.values(*columns, found=F("pk")), terms)
     except EmptyResultSet:
         return []
     selects = ["SELECT 'all', NULL, count(*) FROM hits"]
     for key in keys:
         selects += _selects(key, limit=None if leaving_out else 4 * TOP)
-    words = index.words()
     rows: list[tuple[str, Any, int]] = words.fetch(
         f"""
-        WITH found (id, updated, {", ".join(_COLUMNS.values())}, in_production, in_staging)
-            AS {words.HITS if query.is_narrow else "NOT MATERIALIZED"} ({found}),
-        hits AS MATERIALIZED (SELECT * FROM found ORDER BY updated DESC, id DESC LIMIT {COUNTED + 1})
+        WITH found ({", ".join(columns)}, id) AS {words.HITS if query.is_narrow else "NOT MATERIALIZED"} ({found}),
+        hits AS MATERIALIZED (
+            SELECT * FROM found ORDER BY {words.NEWEST if terms else "updated_at DESC, id DESC"} LIMIT {COUNTED + 1}
+        )
         {" UNION ALL ".join(selects)}
         """,
         params,

@@ -15,6 +15,7 @@ from .text import stems_of
 # A set of hits is computed once and then sorted and counted: estimates for words and metrics are too rough to let the
 # planner walk an ordered index in hope of meeting enough of them.
 HITS = "MATERIALIZED"
+NEWEST = "updated_at DESC, id DESC"
 # Names in the order of their characters, which is what the index on them has.
 COLLATION = "C"
 NAME = 'd.name_lower COLLATE "C"'
@@ -48,6 +49,12 @@ def matching(terms: Sequence[Term]) -> RawSQL:
     """The condition on a search document that every term occurs in it."""
     sql, params = _tsquery(terms)
     return RawSQL(f'"models_app_searchdocument"."words" @@ ({sql})', params, output_field=BooleanField())
+
+
+def hits(readable: QuerySet[Any], terms: Sequence[Term]) -> tuple[str, list[Any]]:
+    """A query for the same columns of those documents in which every term occurs."""
+    sql, params = (readable.filter(matching(terms)) if terms else readable).query.sql_with_params()
+    return sql, list(params)
 
 
 def judged(readable: QuerySet[Any], terms: Sequence[Term], *, most: int, cap: int) -> tuple[str, list[Any]]:

@@ -14,6 +14,8 @@ from .text import stems_of
 
 # Words become a set of ids, against which an ordered index is walked until a page is full.
 HITS = "NOT MATERIALIZED"
+# FTS5 gives hits by id without looking at all of them; it cannot by time of update.
+NEWEST = "id DESC"
 # Names in the order of their characters, which is what the index on them has.
 COLLATION = "BINARY"
 NAME = "d.name_lower"
@@ -41,11 +43,25 @@ def matching(terms: Sequence[Term]) -> RawSQL:
     )
 
 
+def hits(readable: QuerySet[Any], terms: Sequence[Term]) -> tuple[str, list[Any]]:
+    """A query for the same columns, `found` (the id) among them, of those documents in which every term occurs."""
+    sql, params = readable.query.sql_with_params()
+    if not terms:
+        return sql, list(params)
+    return (
+        f"""
+        SELECT readable.* FROM models_app_searchwords CROSS JOIN ({sql}) AS readable
+        ON readable.found = models_app_searchwords.rowid WHERE models_app_searchwords MATCH %s
+        ORDER BY models_app_searchwords.rowid DESC
+        """,
+        [*params, _match(terms)],
+    )
+
+
 def judged(readable: QuerySet[Any], terms: Sequence[Term], *, most: int, cap: int) -> tuple[str, list[Any]]:
     """Two tables for a WITH: `recent` (id, score) of the `most` hits registered last, and `counted` (n) to `cap` + 1.
 
-    FTS5 gives hits by id without looking at all of them; it cannot by time of update. The score weighs names most, then
-    purpose, tags, card.
+    The score weighs names most, then purpose, tags, card.
     """
     documents, params = readable.values(found=F("pk")).query.sql_with_params()
     hits = f"""
