@@ -107,7 +107,7 @@ def _count(query: SearchQuery, by: Actor, leaving_out: str, keys: list[str]) -> 
         f"""
         WITH found ({", ".join(columns)}, id) AS {words.HITS if query.is_narrow else "NOT MATERIALIZED"} ({found}),
         hits AS MATERIALIZED (
-            SELECT * FROM found ORDER BY {words.NEWEST if terms else "updated_at DESC, id DESC"} LIMIT {COUNTED + 1}
+            SELECT * FROM found {words.NEWEST if terms else "ORDER BY updated_at DESC, id DESC"} LIMIT {COUNTED + 1}
         )
         {" UNION ALL ".join(selects)}
         """,

@@ -15,7 +15,7 @@ from .text import stems_of
 # A set of hits is computed once and then sorted and counted: estimates for words and metrics are too rough to let the
 # planner walk an ordered index in hope of meeting enough of them.
 HITS = "MATERIALIZED"
-NEWEST = "updated_at DESC, id DESC"
+NEWEST = "ORDER BY updated_at DESC, id DESC"
 # Names in the order of their characters, which is what the index on them has.
 COLLATION = "C"
 NAME = 'd.name_lower COLLATE "C"'

@@ -14,8 +14,8 @@ from .text import stems_of
 
 # Words become a set of ids, against which an ordered index is walked until a page is full.
 HITS = "NOT MATERIALIZED"
-# FTS5 gives hits by id without looking at all of them; it cannot by time of update.
-NEWEST = "id DESC"
+# FTS5 gives hits by id without looking at all of them, and `hits` asks it to; it cannot by time of update.
+NEWEST = ""
 # Names in the order of their characters, which is what the index on them has.
 COLLATION = "BINARY"
 NAME = "d.name_lower"
