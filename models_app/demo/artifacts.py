@@ -15,7 +15,10 @@ from .story import Story
 
 
 def files(story: Story, number: int, metrics: dict[str, float], curve: list[float]) -> dict[str, bytes]:
-    """Path to content; the same story and number always give the same bytes."""
+    """Path to content; the same story, number and values always give the same bytes.
+
+    One header entry in the tensors: their writer keeps several in no fixed order.
+    """
     seed = zlib.crc32(f"{story.name}@{number}".encode())
     random = np.random.default_rng(seed)
     width = story.width
@@ -27,7 +30,7 @@ def files(story: Story, number: int, metrics: dict[str, float], curve: list[floa
     }
     config = {"task": story.task, "library": story.library, "width": width, "layers": 1, "outputs": 8}
     return {
-        "model.safetensors": save(tensors, metadata={"format": "np", "model": story.name}),
+        "model.safetensors": save(tensors, metadata={"model": story.name}),
         "config.json": json.dumps(config, indent=2).encode(),
         "requirements.txt": f"{story.library}\nnumpy>=2\n".encode(),
         "README.md": f"# {story.name}\n\n{story.purpose}\n".encode(),

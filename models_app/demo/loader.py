@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -14,8 +15,10 @@ from django.utils import timezone
 from models_app.models import ModelVersion, RegisteredModel, Stage, Team, User
 from models_app.registry import catalog, lifecycle, people, runs
 from models_app.registry.access import Actor
-from models_app.registry.artifacts import blobs
+from models_app.registry.artifacts import storage
+from models_app.registry.artifacts.blobs import StoredFile
 from models_app.registry.metrics import higher_is_better
+from models_app.registry.search import index as search_index
 
 from . import artifacts
 from .logins import LOGINS, PASSWORD
@@ -35,6 +38,18 @@ def at(moment: datetime) -> Iterator[None]:
         timezone.now = real
 
 
+@contextmanager
+def indexed_at_the_end() -> Iterator[None]:
+    """Within, the verbs leave the search index alone; afterwards it is built once instead of hundreds of times."""
+    real = search_index.refresh
+    search_index.refresh = lambda model_ids: None
+    try:
+        yield
+    finally:
+        search_index.refresh = real
+    real(list(RegisteredModel.objects.values_list("pk", flat=True)))
+
+
 def is_loaded() -> bool:
     """Whether the demo company is there."""
     return (
@@ -49,9 +64,10 @@ def load(*, progress: Callable[[int, int], None] = lambda done, total: None) -> 
     start = timezone.now() - timedelta(days=DAYS)
     with at(start):
         actors = _people()
-    for number, story in enumerate(STORIES):
-        _tell(story, actors, start + timedelta(days=7 + number))
-        progress(number + 1, len(STORIES))
+    with indexed_at_the_end():
+        for number, story in enumerate(STORIES):
+            _tell(story, actors, start + timedelta(days=7 + number))
+            progress(number + 1, len(STORIES))
 
 
 def _people() -> dict[str, Actor]:
@@ -105,10 +121,52 @@ def _tell(story: Story, actors: dict[str, Actor], born: datetime) -> None:
             tags=dict(tag.partition("=")[::2] for tag in story.tags),
         )
     spacing = (timezone.now() - timedelta(hours=5) - born) / (len(story.path) + 0.2)
-    for index, fate in enumerate(story.path):
-        made = born + spacing * (index + 0.6) + timedelta(minutes=noise.randrange(600))
-        version = _version(story, model, index, made, noise, registrar, gaps=fate == "g")
-        _live(story, version, fate, made, actors, index)
+    trainings = [
+        _train(story, index, born + spacing * (index + 0.6), noise) for index in range(len(story.path))
+    ]
+    stored = _store(story, trainings)
+    for index, (fate, training) in enumerate(zip(story.path, trainings, strict=True)):
+        version = _version(story, model, index, training, stored[index], registrar, gaps=fate == "g")
+        _live(story, version, fate, training.ended, actors, index)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a nightly training brought."""
+
+    ended: datetime
+    values: dict[str, float]
+    curve: list[float]
+    commit: str
+
+
+def _train(story: Story, index: int, about: datetime, noise: random.Random) -> Training:
+    ended = about + timedelta(minutes=noise.randrange(600))
+    share = index / max(len(story.path) - 1, 1)
+    values = {name: _progress(first, last, share, noise) for name, (first, last) in story.metrics.items()}
+    curve = [
+        round(1.4 * math.exp(-step / 9) + 0.25 - 0.1 * share + noise.uniform(-0.02, 0.02), 4)
+        for step in range(40)
+    ]
+    return Training(ended, values, curve, f"{noise.getrandbits(160):040x}")
+
+
+def _store(story: Story, trainings: list[Training]) -> list[list[StoredFile]]:
+    """The files of all versions, waiting once for the disk."""
+    with ExitStack() as stack:
+        writers: list[storage.BlobWriter] = []
+        versions: list[list[StoredFile]] = []
+        for index, training in enumerate(trainings):
+            made = artifacts.files(story, index + 1, training.values, training.curve)
+            versions.append([])
+            for path, data in made.items():
+                writer = stack.enter_context(storage.BlobWriter())
+                writer.write(data)
+                bytes_ = writer.end()
+                writers.append(writer)
+                versions[-1].append(StoredFile(path, bytes_.sha256, bytes_.size))
+        storage.place(writers)
+    return versions
 
 
 def _progress(first: float, last: float, share: float, noise: random.Random) -> float:
@@ -120,19 +178,13 @@ def _version(
     story: Story,
     model: RegisteredModel,
     index: int,
-    made: datetime,
-    noise: random.Random,
+    training: Training,
+    files: list[StoredFile],
     by: Actor,
     *,
     gaps: bool,
 ) -> ModelVersion:
-    share = index / max(len(story.path) - 1, 1)
-    values = {name: _progress(first, last, share, noise) for name, (first, last) in story.metrics.items()}
-    curve = [
-        round(1.4 * math.exp(-step / 9) + 0.25 - 0.1 * share + noise.uniform(-0.02, 0.02), 4)
-        for step in range(40)
-    ]
-    commit = f"{noise.getrandbits(160):040x}"
+    made = training.ended
     month = f"{made:%Y-%m}"
     team = story.name.split("/")[0]
     with at(made - timedelta(hours=2)):
@@ -144,7 +196,7 @@ def _version(
             started_at=made - timedelta(hours=2),
             ended_at=made - timedelta(minutes=12),
             code_repository=f"https://git.acme.example/{team}/{story.name.split('/')[1]}",
-            code_commit=commit,
+            code_commit=training.commit,
             params={
                 "learning_rate": round(0.001 * (1 + index), 4),
                 "batch_size": 64 * (1 + index % 3),
@@ -158,7 +210,7 @@ def _version(
                     "at": made - timedelta(minutes=110 - 2 * step),
                 }
                 for key, offset in (("train_loss", 0.0), ("val_loss", 0.06))
-                for step, value in enumerate(curve)
+                for step, value in enumerate(training.curve)
             ],
             datasets=[]
             if gaps
@@ -186,7 +238,7 @@ def _version(
         if gaps
         else [
             {"name": name, "value": value, "higher_is_better": higher_is_better(name), **evaluated}
-            for name, value in values.items()
+            for name, value in training.values.items()
         ],
         "tags": {"trained-by": "nightly"},
     }
@@ -210,10 +262,6 @@ def _version(
             }
         ]
     with at(made):
-        files = [
-            blobs.receive(path, [data])
-            for path, data in artifacts.files(story, index + 1, values, curve).items()
-        ]
         return catalog.register_version(model, files=files, metadata=metadata, by=by)
 
 

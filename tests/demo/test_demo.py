@@ -4,8 +4,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from models_app.demo import loader
+from models_app.demo import artifacts, loader
 from models_app.demo.logins import LOGINS, PASSWORD
+from models_app.demo.story import STORIES
 from models_app.models import ModelVersion, RegisteredModel, Role, StageTransition, Team, User
 from models_app.registry import policies
 from models_app.registry.people import find_token
@@ -69,3 +70,11 @@ def test_create_user(people, monkeypatch):
         call_command("create_user", "boss")
     with pytest.raises(CommandError):
         call_command("create_user", "x", "--role", "nowhere:owner")
+
+
+def test_the_same_story_gives_the_same_bytes():
+    story = STORIES[0]
+    first, again = (artifacts.files(story, 1, {"f1": 0.9}, [1.0, 0.5, 0.3]) for _ in range(2))
+    assert first == again
+    assert first["evaluation/loss.png"].startswith(b"\x89PNG")
+    assert first != artifacts.files(story, 2, {"f1": 0.9}, [1.0, 0.5, 0.3])
