@@ -365,7 +365,6 @@ Trained every month by the nightly job. Report problems in the channel of the te
 """
 
 
-def _way(name: str) -> str:
-    return (
-        {True: "higher is better", False: "lower is better"}.get(higher_is_better(name), "") if name else ""
-    )  # type: ignore[arg-type]
+def _way(metric: str) -> str:
+    higher = higher_is_better(metric)
+    return "" if higher is None else "higher is better" if higher else "lower is better"
