@@ -19,7 +19,7 @@ from .query import documents
 # Values listed per facet; chosen ones are always among them.
 TOP = 50
 # Counting looks at this many of the newest models that fit, and at fewer for tags.
-COUNTED = 10_000
+COUNTED = 5_000
 TAGGED = 2_000
 _COLUMNS = {
     "task": "task",
