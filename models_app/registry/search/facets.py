@@ -130,7 +130,7 @@ def _selects(key: str, *, limit: int | None) -> list[str]:
             SELECT * FROM (
                 SELECT 'tag', t.key || CASE WHEN t.value = '' THEN '' ELSE '=' || t.value END, count(*)
                 FROM (SELECT id FROM hits LIMIT {TAGGED}) AS newest
-                JOIN models_app_modeltag t ON t.model_id = newest.id WHERE length(t.value) <= 100 GROUP BY 2 {most}
+                {index.words().TAGS} WHERE length(t.value) <= 100 GROUP BY 2 {most}
             ) AS tag_counts
             """
         ]

@@ -16,6 +16,8 @@ from .text import stems_of
 # planner walk an ordered index in hope of meeting enough of them.
 HITS = "MATERIALIZED"
 NEWEST = "ORDER BY updated_at DESC, id DESC"
+# Looked up model by model; left to itself the planner reads all tags there are.
+TAGS = "JOIN LATERAL (SELECT key, value FROM models_app_modeltag WHERE model_id = newest.id OFFSET 0) AS t ON true"
 # Names in the order of their characters, which is what the index on them has.
 COLLATION = "C"
 NAME = 'd.name_lower COLLATE "C"'

@@ -16,6 +16,7 @@ from .text import stems_of
 HITS = "NOT MATERIALIZED"
 # FTS5 gives hits by id without looking at all of them, and `hits` asks it to; it cannot by time of update.
 NEWEST = ""
+TAGS = "JOIN models_app_modeltag t ON t.model_id = newest.id"
 # Names in the order of their characters, which is what the index on them has.
 COLLATION = "BINARY"
 NAME = "d.name_lower"
