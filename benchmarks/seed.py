@@ -166,7 +166,7 @@ class Company:
         self.models = Sink(
             RegisteredModel, "id", "name", "team", "owner", "visibility", "purpose", "card", "task", "library",
             "license", "risk_level", "headline_metric", "created_at", "created_by", "updated_at", "last_number",
-            "newest", "newest_staging", "newest_production", "version_count",
+            "newest", "newest_dev", "newest_staging", "newest_production", "newest_archived", "version_count",
         )  # fmt: skip
         self.tags = Sink(ModelTag, "model", "key", "value")
         self.versions = Sink(
@@ -251,7 +251,7 @@ class Company:
         self.models.add(
             pk, row.name, team.pk, owner, row.visibility, row.purpose, row.card, task, library, license,
             row.risk_level, row.headline_metric, stamp(born), owner, stamp(updated), versions, newest.pk,
-            row.newest_staging_id, row.newest_production_id, versions,
+            row.newest_dev_id, row.newest_staging_id, row.newest_production_id, row.newest_archived_id, versions,
         )  # fmt: skip
         row.newest = newest
         words = [word for pair in tags.items() for word in pair]
@@ -294,6 +294,7 @@ class Company:
                 stage = Stage.STAGING
             elif number < production and (production - number) % 2 == 0:
                 stage = Stage.ARCHIVED
+            setattr(row, f"newest_{stage}_id", version)
             moved, promoted = at, None
             if stage is not Stage.DEV:
                 steps = {Stage.STAGING: 1, Stage.PRODUCTION: 2, Stage.ARCHIVED: 3}[stage]

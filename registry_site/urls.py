@@ -30,6 +30,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("login/", Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("", include("models_app.protocols.mlflow.urls")),
     path("api/", include("models_app.api.urls")),
     path("", include("models_app.web.urls")),
 ]

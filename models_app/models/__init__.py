@@ -1,6 +1,7 @@
 """The tables. One file per noun; every class is importable from here."""
 
-from .artifacts import ArtifactTree, Blob, Manifest, ManifestEntry, TreeEntry
+from . import lookups  # noqa: F401  (registers them)
+from .artifacts import ArtifactTree, ArtifactUpload, Blob, Manifest, ManifestEntry, TreeEntry
 from .audit import AuditEvent
 from .catalog import (
     EvaluationReport,
@@ -18,30 +19,51 @@ from .catalog import (
 from .events import IdempotencyRecord, OutboxEvent
 from .lifecycle import Alias, Stage, StageTransition, TransitionKind
 from .lineage import LineageEdge, Relation
+from .logged_models import (
+    LoggedModel,
+    LoggedModelMetric,
+    LoggedModelParam,
+    LoggedModelStatus,
+    LoggedModelTag,
+    RunModel,
+    RunModelKind,
+)
 from .people import ApiToken, Membership, Role, Scope, Team, User
 from .runs import (
     Dataset,
     Experiment,
+    ExperimentTag,
     Run,
     RunInput,
+    RunLatestMetric,
     RunMetric,
     RunParam,
     RunStatus,
     RunTag,
 )
 from .search import SearchDocument, SearchMetric
+from .webhooks import Delivery, DeliveryState, Webhook, WebhookScheme, WebhookStatus
 
 __all__ = [
     "Alias",
     "ApiToken",
     "ArtifactTree",
+    "ArtifactUpload",
     "AuditEvent",
     "Blob",
     "Dataset",
+    "Delivery",
+    "DeliveryState",
     "EvaluationReport",
     "Experiment",
+    "ExperimentTag",
     "IdempotencyRecord",
     "LineageEdge",
+    "LoggedModel",
+    "LoggedModelMetric",
+    "LoggedModelParam",
+    "LoggedModelStatus",
+    "LoggedModelTag",
     "Manifest",
     "ManifestEntry",
     "Membership",
@@ -57,7 +79,10 @@ __all__ = [
     "Role",
     "Run",
     "RunInput",
+    "RunLatestMetric",
     "RunMetric",
+    "RunModel",
+    "RunModelKind",
     "RunParam",
     "RunStatus",
     "RunTag",
@@ -73,4 +98,7 @@ __all__ = [
     "VersionMetric",
     "VersionTag",
     "Visibility",
+    "Webhook",
+    "WebhookScheme",
+    "WebhookStatus",
 ]

@@ -38,6 +38,22 @@ class TreeEntry(models.Model):
         constraints = [models.UniqueConstraint(fields=["tree", "path"], name="tree_path_once")]
 
 
+class ArtifactUpload(models.Model):
+    """A file that arrives in parts. Its parts wait in storage until it is complete; abandoned ones are swept."""
+
+    uid = models.CharField(max_length=32, unique=True, editable=False)
+    tree = models.ForeignKey(ArtifactTree, on_delete=models.CASCADE, related_name="uploads")
+    path = models.CharField(max_length=1000)
+    part_count = models.IntegerField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
+    created_by = models.ForeignKey(
+        "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+
+    def __str__(self) -> str:
+        return self.uid
+
+
 class Manifest(models.Model):
     """An immutable listing of paths and digests. Equal listings are one row: `digest` is the hash of the listing."""
 

@@ -6,9 +6,13 @@ from collections.abc import Iterable
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Left
 from django.utils import timezone
 
 from .lifecycle import Stage
+
+# Tag values are found through an index by this many first characters.
+TAG_PREFIX = 100
 
 
 class Visibility(models.TextChoices):
@@ -58,13 +62,21 @@ class RegisteredModel(models.Model):
     newest = models.ForeignKey(
         "ModelVersion", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
+    newest_dev = models.ForeignKey(
+        "ModelVersion", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     newest_staging = models.ForeignKey(
+        "ModelVersion", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    newest_archived = models.ForeignKey(
         "ModelVersion", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
     newest_production = models.ForeignKey(
         "ModelVersion", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
     version_count = models.IntegerField(default=0, editable=False)
+    # A prompt of the MLflow client: kept like a model, left out of every search that does not ask for prompts.
+    is_prompt = models.BooleanField(default=False, editable=False)
 
     objects = RegisteredModelQuerySet.as_manager()
 
@@ -90,7 +102,8 @@ class ModelTag(models.Model):
     class Meta:
         ordering = ["key"]
         constraints = [models.UniqueConstraint(fields=["model", "key"], name="model_tag_once")]
-        indexes = [models.Index(fields=["key", "model"], name="model_tag_key")]
+        # By the value's beginning: an index entry must not be as long as a prompt.
+        indexes = [models.Index("key", Left("value", TAG_PREFIX), "model", name="model_tag_value")]
 
     def __str__(self) -> str:
         return f"{self.key}={self.value}" if self.value else self.key
@@ -163,6 +176,10 @@ class ModelVersion(models.Model):
         max_length=250, blank=True, help_text="The run's id where it was trained."
     )
     run = models.ForeignKey("Run", null=True, blank=True, on_delete=models.SET_NULL, related_name="versions")
+    logged_model = models.ForeignKey(
+        "LoggedModel", null=True, on_delete=models.SET_NULL, related_name="versions", editable=False
+    )
+    run_link = models.CharField(max_length=2000, blank=True, editable=False)
     base_model = models.CharField(
         max_length=500, blank=True, help_text="Upstream model, as name, name@version or URL."
     )
@@ -207,7 +224,7 @@ class ModelVersion(models.Model):
             models.Index(fields=["-created_at", "-id"], name="version_by_creation"),
             models.Index(fields=["-updated_at", "-id"], name="version_by_update"),
             models.Index(fields=["dataset_name", "dataset_version"], name="version_of_dataset"),
-            models.Index(fields=["training_run_id"], name="version_of_run_id"),
+            models.Index(fields=["training_run_id", "-updated_at", "-id"], name="version_of_run_id"),
             models.Index(fields=["code_commit"], name="version_of_commit"),
         ]
 
@@ -225,7 +242,7 @@ class VersionTag(models.Model):
     class Meta:
         ordering = ["key"]
         constraints = [models.UniqueConstraint(fields=["version", "key"], name="version_tag_once")]
-        indexes = [models.Index(fields=["key", "version"], name="version_tag_key")]
+        indexes = [models.Index("key", Left("value", TAG_PREFIX), "version", name="version_tag_value")]
 
     def __str__(self) -> str:
         return f"{self.key}={self.value}" if self.value else self.key

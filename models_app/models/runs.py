@@ -17,16 +17,38 @@ class Experiment(models.Model):
         "Team", null=True, blank=True, on_delete=models.PROTECT, related_name="experiments"
     )
     visibility = models.CharField(max_length=16, choices=Visibility.choices, default=Visibility.INTERNAL)
+    artifact_location = models.CharField(max_length=1000, blank=True, help_text="Where a client wanted it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(
+        "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Deleted ones keep their name and can be restored.
+    deleted_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ["name"]
+        indexes = [models.Index(fields=["-updated_at", "-id"], name="experiment_by_update")]
 
     def __str__(self) -> str:
         return self.name
 
 
+class ExperimentTag(models.Model):
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="tags")
+    key = models.CharField(max_length=250)
+    value = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["key"]
+        constraints = [models.UniqueConstraint(fields=["experiment", "key"], name="experiment_tag_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
+
+
 class RunStatus(models.TextChoices):
+    SCHEDULED = "scheduled", "Scheduled"
     RUNNING = "running", "Running"
     FINISHED = "finished", "Finished"
     FAILED = "failed", "Failed"
@@ -45,6 +67,8 @@ class Run(models.Model):
     )
     started_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+    user_name = models.CharField(max_length=256, blank=True, help_text="Who the client said it was.")
     code_repository = models.CharField(max_length=500, blank=True)
     code_commit = models.CharField(max_length=64, blank=True)
     tree = models.OneToOneField(
@@ -92,20 +116,48 @@ class RunTag(models.Model):
 
 
 class RunMetric(models.Model):
-    """One point of a metric's curve. `at` in UTC; `step` any whole number."""
+    """One point of a metric's curve. `at` in UTC; `step` any whole number.
+
+    No database keeps NaN everywhere: `is_nan` marks it, `value` is 0 then; infinities are the greatest finite numbers.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metric_points")
     key = models.CharField(max_length=250)
     step = models.BigIntegerField(default=0)
     at = models.DateTimeField(default=timezone.now)
     value = models.FloatField()
+    is_nan = models.BooleanField(default=False)
 
     class Meta:
         ordering = ["key", "step", "at", "id"]
-        indexes = [models.Index(fields=["run", "key", "step"], name="run_metric_curve")]
+        constraints = [
+            # A point that a client sends again is one point.
+            models.UniqueConstraint(
+                fields=["run", "key", "step", "at", "value", "is_nan"], name="run_metric_once"
+            )
+        ]
 
     def __str__(self) -> str:
-        return f"{self.key}={self.value:g}"
+        return f"{self.key}={'nan' if self.is_nan else f'{self.value:g}'}"
+
+
+class RunLatestMetric(models.Model):
+    """The last point of each metric: greatest step, then time, then value. Kept by the verbs that add points."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="latest_metrics")
+    key = models.CharField(max_length=250)
+    step = models.BigIntegerField(default=0)
+    at = models.DateTimeField()
+    value = models.FloatField()
+    is_nan = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["key"]
+        constraints = [models.UniqueConstraint(fields=["run", "key"], name="run_latest_metric_once")]
+        indexes = [models.Index(fields=["key", "value", "run"], name="run_latest_metric_value")]
+
+    def __str__(self) -> str:
+        return f"{self.key}={'nan' if self.is_nan else f'{self.value:g}'}"
 
 
 class Dataset(models.Model):
@@ -115,6 +167,10 @@ class Dataset(models.Model):
     version = models.CharField(max_length=250, blank=True)
     digest = models.CharField(max_length=128, blank=True)
     path = models.CharField(max_length=2000, blank=True)
+    source_type = models.CharField(max_length=64, blank=True)
+    source = models.TextField(blank=True, help_text="Where it comes from, in the words of the client.")
+    schema = models.TextField(blank=True, help_text="Columns, as the client wrote them.")
+    profile = models.TextField(blank=True, help_text="Statistics, as the client wrote them.")
     license = models.CharField(max_length=200, blank=True, help_text="SPDX expression.")
     description = models.TextField(blank=True)
     team = models.ForeignKey(
@@ -137,6 +193,7 @@ class RunInput(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="inputs")
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="run_inputs")
     context = models.CharField(max_length=64, blank=True)
+    tags = models.JSONField(default=dict, blank=True, help_text="Other remarks on the input.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "dataset", "context"], name="run_input_once")]

@@ -222,6 +222,14 @@ def get_model(name: str, *, by: Actor, right: Right = Right.READ) -> RegisteredM
     return model
 
 
+def unflat(name: str) -> str:
+    """The name that `team--name` stands for in protocols without slashes; any other name is itself."""
+    namespace, dashes, short = name.partition("--")
+    if not dashes or not namespace or not short or "/" in name:
+        return name
+    return f"{namespace}/{short}" if Team.objects.filter(slug=namespace).exists() else name
+
+
 def get_version(name: str, revision: str | int, *, by: Actor, right: Right = Right.READ) -> ModelVersion:
     """A version by number, stage (newest in it), alias or `latest`. Raises NotFound, Forbidden without the right."""
     model = get_model(name, by=by, right=right)

@@ -361,8 +361,8 @@ def register_version(
     lineage.connect(version, relation=relation, by=by)
     model.version_count += 1
     model.updated_at = now
-    model.save(update_fields=["last_number", "version_count", "updated_at"])
-    refresh_newest(model)
+    model.newest = model.newest_dev = version
+    model.save(update_fields=["last_number", "version_count", "updated_at", "newest", "newest_dev"])
     index.refresh([model.pk])
     after = {
         **_plain(columns),
@@ -487,9 +487,11 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "") -> Non
     before = {"stage": version.stage, "digest": version.manifest.digest if version.manifest else ""}
     audit.record("version.deleted", by=by, subject=str(version), model=model, before=before, reason=reason)
     events.emit("version.deleted", model=model, payload={"name": model.name, "version": version.number})
+    stage = version.stage
     version.delete()
     model.version_count -= 1
     model.updated_at = timezone.now()
-    model.save(update_fields=["version_count", "updated_at"])
-    refresh_newest(model)
+    model.newest = ModelVersion.objects.filter(model=model).newest_first().first()
+    model.save(update_fields=["version_count", "updated_at", "newest"])
+    refresh_newest(model, stage)
     index.refresh([model.pk])

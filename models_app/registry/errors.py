@@ -107,10 +107,11 @@ class Requirement:
 
 
 class PolicyUnmet(RegistryError):
-    """A stage demands things this version lacks. `missing` are the unmet requirements."""
+    """A stage demands things this version lacks. `missing` are the unmet requirements, `subject` is name@number."""
 
     code = "policy_unmet"
 
-    def __init__(self, why: str, *, missing: list[Requirement], next_step: str = "") -> None:
+    def __init__(self, why: str, *, subject: str, missing: list[Requirement], next_step: str = "") -> None:
         super().__init__(why, next_step=next_step)
+        self.subject = subject
         self.missing = missing

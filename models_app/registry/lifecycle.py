@@ -40,13 +40,12 @@ def lock(model: RegisteredModel) -> RegisteredModel:
     return found
 
 
-def refresh_newest(model: RegisteredModel) -> None:
-    """Point the model at its newest version, and at the newest in staging and production. The model is locked."""
+def refresh_newest(model: RegisteredModel, *stages: str) -> None:
+    """Point the model at its newest version in each of these stages. The model is locked."""
     versions = ModelVersion.objects.filter(model=model).newest_first()
-    model.newest = versions.first()
-    model.newest_staging = versions.in_stage(Stage.STAGING).first()
-    model.newest_production = versions.in_stage(Stage.PRODUCTION).first()
-    model.save(update_fields=["newest", "newest_staging", "newest_production"])
+    for stage in stages:
+        setattr(model, f"newest_{stage}", versions.in_stage(stage).first())
+    model.save(update_fields=[f"newest_{stage}" for stage in stages])
 
 
 def _right_for(from_stage: str, to: str) -> Right:
@@ -80,9 +79,10 @@ def move(
     if version.stage == to:
         raise Conflict(f"{version} is already in {to}.")
     now = timezone.now()
+    left = version.stage
     if to != Stage.PRODUCTION:
         transition = _change(version, to=to, kind=TransitionKind.MOVE, by=by, reason=reason, at=now)
-        _settle(model, now)
+        _settle(model, now, left, to)
         return transition
     policies.check(version, to=to)
     former = list(
@@ -101,7 +101,7 @@ def move(
                 at=now,
                 caused_by=transition,
             )
-    _settle(model, now)
+    _settle(model, now, left, to, Stage.ARCHIVED)
     return transition
 
 
@@ -168,10 +168,10 @@ def _change(
     return transition
 
 
-def _settle(model: RegisteredModel, at: datetime) -> None:
+def _settle(model: RegisteredModel, at: datetime, *stages: str) -> None:
     model.updated_at = at
     model.save(update_fields=["updated_at"])
-    refresh_newest(model)
+    refresh_newest(model, *dict.fromkeys(stages))
     index.refresh([model.pk])
 
 
@@ -218,6 +218,7 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
     if target.rollback_target_id == current.pk:
         target.rollback_target = None
     now = timezone.now()
+    left = target.stage
     if target.stage == Stage.PRODUCTION:
         # It was kept beside its successor: it is still there, only the successor goes.
         transition = _change(
@@ -236,7 +237,7 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
             at=now,
             caused_by=transition,
         )
-    _settle(model, now)
+    _settle(model, now, left, Stage.PRODUCTION, Stage.ARCHIVED)
     return transition
 
 

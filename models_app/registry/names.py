@@ -88,6 +88,11 @@ def split_name(name: str) -> tuple[str, str]:
     return (namespace, short) if slash else ("", name)
 
 
+def flat(name: str) -> str:
+    """The name as protocols write it whose names have no slash: `team--name`. access.unflat leads back."""
+    return name.replace("/", "--", 1)
+
+
 def check_model_name(name: str) -> str:
     """Give the name back if a model may have it; raises Invalid("name") saying what is wrong."""
     if not isinstance(name, str) or not name:

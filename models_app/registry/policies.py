@@ -51,6 +51,7 @@ def check(version: ModelVersion, *, to: str) -> None:
         labels = ", ".join(requirement.label.lower() for requirement in missing)
         raise PolicyUnmet(
             f"{version} cannot go to {to}: it lacks {labels}.",
+            subject=str(version),
             missing=missing,
             next_step="Fill in what is missing on the version's page, then ask again.",
         )

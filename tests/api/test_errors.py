@@ -53,7 +53,7 @@ def test_what_nobody_expected_is_told_without_details(api, monkeypatch):
         (errors.NotFound("x"), 404),
         (errors.Conflict("x"), 409),
         (errors.AlreadyExists("x"), 409),
-        (errors.PolicyUnmet("x", missing=[]), 409),
+        (errors.PolicyUnmet("x", subject="a@1", missing=[]), 409),
         (errors.Invalid("f", "x"), 400),
         (errors.Mismatch("f", "x"), 422),
         (errors.TooLarge("x", limit=3), 413),

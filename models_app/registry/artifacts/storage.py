@@ -66,6 +66,11 @@ def _disk_root() -> Path | None:
     return Path(storage.location) if isinstance(storage, FileSystemStorage) else None
 
 
+def takes_parts() -> bool:
+    """Whether a file can arrive in parts: they wait on a disk that every web process sees."""
+    return _disk_root() is not None
+
+
 def blob_name(sha256: str) -> str:
     """The name of a blob in storage."""
     return f"blobs/sha256/{sha256[:2]}/{sha256[2:4]}/{sha256}"

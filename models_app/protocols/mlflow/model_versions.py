@@ -1,0 +1,8 @@
+"""Model versions: create, find, search, stages, tags, download addresses."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+# Relative to /api/2.0/mlflow/ and /ajax-api/2.0/mlflow/.
+routes: list[URLPattern] = []

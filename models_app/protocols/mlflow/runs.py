@@ -1,0 +1,8 @@
+"""Runs: create, log, search, inputs and outputs, metric history."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+# Relative to /api/2.0/mlflow/ and /ajax-api/2.0/mlflow/.
+routes: list[URLPattern] = []
