@@ -252,7 +252,7 @@ def find_revision(model: RegisteredModel, revision: str) -> ModelVersion | None:
         "last_promoted_by",
         "manifest",
         "rollback_target",
-        "run",
+        "run__experiment",
     )
     if revision.isascii() and revision.isdigit():
         number = int(revision)

@@ -7,6 +7,14 @@ from django.shortcuts import render
 
 _AUTH = '-H "Authorization: Bearer $MODELRY_TOKEN"'
 LINES = {
+    "mlflow": """import mlflow, mlflow.sklearn
+from sklearn.linear_model import LogisticRegression
+
+with mlflow.start_run() as run:
+    model = LogisticRegression().fit(X, y)
+    mlflow.log_metric("f1", 0.91)
+    mlflow.sklearn.log_model(model, "model")
+mlflow.register_model(f"runs:/{run.info.run_id}/model", "fraud_detector")""",
     "register": f"""curl {_AUTH} "$MODELRY_URL/api/v1/models/risk/fraud-detector/versions" \\
   -F 'metadata={{"create_model": true, "dataset_name": "transactions", "dataset_version": "2026-05",
                 "license": "Apache-2.0", "metrics": {{"f1": 0.91}}}};type=application/json' \\

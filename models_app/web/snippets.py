@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from django.http import HttpRequest
 
-from models_app.models import RegisteredModel
+from models_app.models import RegisteredModel, Stage
+from models_app.registry import names
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,9 @@ def snippets(request: HttpRequest, model: RegisteredModel, revision: str) -> lis
     """How to get a revision of a model, per client."""
     root = request.build_absolute_uri("/api/v1/models/") + quote(model.name)
     version = f"{root}/versions/{quote(revision)}"
+    here = request.build_absolute_uri("/").rstrip("/")
     return [
+        Snippet("MLflow", mlflow_lines(here, model, revision)),
         Snippet(
             "curl",
             f'curl -H "Authorization: Bearer $MODELRY_TOKEN" -O -J \\\n  "{version}/archive.zip"',
@@ -40,3 +43,23 @@ with urllib.request.urlopen(request) as answer:
         ),
         Snippet("Facts as JSON", f'curl -H "Authorization: Bearer $MODELRY_TOKEN" \\\n  "{version}"'),
     ]
+
+
+def mlflow_lines(server: str, model: RegisteredModel, revision: str) -> str:
+    """For the client that everybody has: it loads what it wrote, and downloads anything."""
+    if revision in Stage.values or revision.isdigit() or revision == "latest":
+        name = "None" if revision == Stage.DEV else revision.title() if revision in Stage.values else revision
+        uri = f"models:/{names.flat(model.name)}/{name}"
+    else:
+        uri = f"models:/{names.flat(model.name)}@{revision}"
+    made_there = model.newest is not None and bool(model.newest.source)
+    load = (
+        f'model = mlflow.pyfunc.load_model("{uri}")'
+        if made_there
+        else f'folder = mlflow.artifacts.download_artifacts("{uri}")'
+    )
+    return f"""export MLFLOW_TRACKING_URI={server}
+export MLFLOW_TRACKING_TOKEN=$MODELRY_TOKEN
+
+import mlflow
+{load}"""

@@ -10,14 +10,14 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from models_app.formats import previews
+from models_app.formats import environments, previews, signatures
 from models_app.http.ranges import send_archive, send_blob
 from models_app.models import ManifestEntry, ModelVersion, Stage
-from models_app.registry import catalog, lifecycle, lineage, metadata, metrics, policies
+from models_app.registry import catalog, curves, lifecycle, lineage, metadata, metrics, policies
 from models_app.registry.access import Right, get_version, may
 from models_app.registry.artifacts import storage
 from models_app.registry.artifacts.archives import Member, archive_of
-from models_app.registry.errors import Conflict, Invalid, NotFound, PolicyUnmet
+from models_app.registry.errors import Conflict, Damaged, Invalid, NotFound, PolicyUnmet
 
 from .door import PageRequest, page, show_problems
 from .lineage import picture
@@ -58,6 +58,8 @@ def show(
         "may_edit": may(actor, Right.EDIT_VERSION, model.team),
         "may_delete": may(actor, Right.DELETE, model.team),
         "groups": _groups(shown),
+        "signature": signatures.parts(shown.signature),
+        "environment": _environment(files),
         "metric_rows": metrics.against(shown, reference),
         "reports": shown.reports.all(),
         "flags": shown.risk_flags.all(),
@@ -74,7 +76,8 @@ def show(
     }
     if shown.run is not None:
         context["params"] = shown.run.params.all()[:200]
-        context["curves"] = _curves(shown)
+        context["inputs"] = shown.run.inputs.select_related("dataset")[:50]
+        context["curves"] = [_plot(curve) for curve in curves.curves(shown.run, most=CURVES)]
     return render(request, "versions/version.html", context, status=status)
 
 
@@ -87,21 +90,25 @@ def _files(shown: ModelVersion) -> list[ManifestEntry]:
     return list(shown.manifest.entries.all()[:FILES_SHOWN]) if shown.manifest else []
 
 
-def _curves(shown: ModelVersion) -> list[dict[str, Any]]:
-    """One plot per metric of the run that has more than one point."""
-    points: dict[str, tuple[list[int], list[float]]] = {}
-    assert shown.run is not None
-    rows = shown.run.metric_points.order_by("key", "step", "id").values_list("key", "step", "value")
-    for key, step, value in rows[:20_000]:
-        steps, values = points.setdefault(key, ([], []))
-        if not steps or steps[-1] != step:
-            steps.append(step)
-            values.append(value)
-    drawn = [(key, curve) for key, curve in points.items() if len(curve[0]) > 1][:CURVES]
-    return [
-        {"name": key, "data": {"x_label": "Step", "series": [{"name": key, "x": x, "y": y}]}}
-        for key, (x, y) in drawn
-    ]
+def _plot(curve: curves.Curve) -> dict[str, Any]:
+    series = {"name": curve.name, "x": curve.steps, "y": curve.values}
+    return {"name": curve.name, "data": {"x_label": "Step", "series": [series]}}
+
+
+def _environment(files: list[ManifestEntry]) -> environments.Environment:
+    """What the files say that the model needs to run."""
+    written = {entry.path: entry.blob_id for entry in files}
+
+    def start(path: str) -> bytes:
+        blob = written.get(path)
+        try:
+            return storage.read(blob, limit=environments.LOOK_AT) if blob else b""
+        except Damaged:
+            return b""
+
+    return environments.read(
+        requirements=start(environments.REQUIREMENTS), python_env=start(environments.PYTHON_ENV)
+    )
 
 
 @page("POST", login=True)
