@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+from clients import NAMES as CLIENTS
+from clients import is_ready
 from postgres import postgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -43,14 +45,20 @@ def lint() -> list[tuple[str, list[str], dict[str, str]]]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="script/test", description=__doc__)
     parser.add_argument("--lint", action="store_true", help="only what needs no tests")
-    parser.add_argument("--fast", action="store_true", help="leave out PostgreSQL, browsers and live servers")
+    parser.add_argument(
+        "--fast", action="store_true", help="leave out PostgreSQL, browsers, live servers and real clients"
+    )
     parser.add_argument("--db", choices=["sqlite", "postgres"], help="run the tests on this database only")
     chosen, rest = parser.parse_known_args()
     os.chdir(ROOT)
     failed: list[str] = []
     picked = any(not argument.startswith("-") for argument in rest)
+    whole = not picked and not chosen.lint and not chosen.fast
+    clients = install_clients() if whole else None
     if not picked and not chosen.db:
         failed += [name for name, command, more in lint() if not passes(name, command, more)]
+    if clients is not None and not installed(clients):
+        failed.append("environments of clients")
     if not chosen.lint:
         for database in databases(chosen, picked=picked):
             if not tests(database, rest, picked=picked, fast=chosen.fast):
@@ -64,6 +72,26 @@ def databases(chosen: argparse.Namespace, *, picked: bool) -> list[str]:
     if chosen.db:
         return [chosen.db]
     return ["sqlite"] if picked or chosen.fast else ["postgres", "sqlite"]
+
+
+def install_clients() -> subprocess.Popen[str] | None:
+    """Make the environments of real clients while the linters run; None when there is nothing to do."""
+    if all(map(is_ready, CLIENTS)):
+        return None
+    print("Installing real clients beside the linters (only when they changed) …", flush=True)
+    command = [PYTHON, str(ROOT / "script/lib/clients.py")]
+    return subprocess.Popen(
+        command, env=clean({}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def installed(clients: subprocess.Popen[str]) -> bool:
+    """Wait for it; show what it said when it did not pass."""
+    _, said = clients.communicate()
+    print(f"{'clients':<14} {'ok' if clients.returncode == 0 else 'FAILED'}", flush=True)
+    if clients.returncode:
+        print(said, flush=True)
+    return clients.returncode == 0
 
 
 def passes(name: str, command: list[str], more: dict[str, str]) -> bool:
@@ -85,7 +113,7 @@ def tests(database: str, rest: list[str], *, picked: bool, fast: bool) -> bool:
     if not picked:
         command += ["-q", "-n", WORKERS, "--dist", "worksteal"]
     if fast:
-        command += ["-m", "not browser and not live"]
+        command += ["-m", "not browser and not live and not client and not original"]
     if database == "postgres" and not picked:
         command.append("--database-only")
     print(f"\nTests on {database}", flush=True)
