@@ -21,6 +21,11 @@ hypothesis.settings.register_profile("modelry", deadline=None, max_examples=60, 
 hypothesis.settings.load_profile("modelry")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "client: runs a real MLflow client in its own environment")
+    config.addinivalue_line("markers", "original: asks MLflow's own server, to see where ours differs")
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--database-only",
