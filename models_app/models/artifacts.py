@@ -28,14 +28,22 @@ class ArtifactTree(models.Model):
 
 
 class TreeEntry(models.Model):
-    """A path in a tree and the blob it names."""
+    """A path in a tree and the blob it names.
+
+    `folded` is the path without case as UTF-8: bytes sort alike everywhere, so a folder is one range of them.
+    """
 
     tree = models.ForeignKey(ArtifactTree, on_delete=models.CASCADE, related_name="entries")
     path = models.CharField(max_length=1000)
+    folded = models.BinaryField(editable=False)
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="+")
+    changed_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["tree", "path"], name="tree_path_once")]
+        constraints = [models.UniqueConstraint(fields=["tree", "folded"], name="tree_path_once")]
+
+    def __str__(self) -> str:
+        return self.path
 
 
 class ArtifactUpload(models.Model):

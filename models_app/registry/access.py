@@ -194,6 +194,21 @@ def require_scope(actor: Actor, right: Right) -> None:
         raise Forbidden(f"This token may not {right}.", next_step=f"Make a token with the scope {need}.")
 
 
+def require_logging(actor: Actor, team: Team | None) -> None:
+    """Who may register models in an experiment's team may log there; without a team, who may register anywhere.
+
+    Raises Unauthenticated or Forbidden.
+    """
+    if team is not None:
+        require(actor, Right.REGISTER, team)
+        return
+    require_login(actor)
+    require_scope(actor, Right.REGISTER)
+    anywhere = any(Right.REGISTER in RIGHTS[role] for role in actor.roles.values())
+    if not (actor.is_site_admin or anywhere):
+        raise Forbidden("You may not log runs: that takes the role contributor in some team.")
+
+
 def models_for(actor: Actor) -> RegisteredModelQuerySet:
     """The models the actor may read."""
     require_reading(actor)
