@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import RegisteredModel, Risk, Visibility
-from models_app.registry import catalog
+from models_app.registry import catalog, model_fields
 from models_app.registry.access import Right, get_model, models_for
 
 from . import fields
@@ -85,7 +85,7 @@ class ModelFields(Strict):
     owner = Text(required=False, allow_null=True, max_length=150, help_text="Username.")
     visibility = serializers.ChoiceField(Visibility.choices, required=False)
     purpose = Text(required=False, max_length=500, help_text="One line: what it is for.")
-    card = Text(required=False, max_length=catalog.MAX_CARD, help_text="Markdown.")
+    card = Text(required=False, max_length=model_fields.MAX_CARD, help_text="Markdown.")
     task = Text(required=False, max_length=64)
     library = Text(required=False, max_length=64)
     license = Text(required=False, max_length=200, help_text="SPDX expression.")

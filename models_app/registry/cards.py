@@ -127,6 +127,13 @@ def _number_headings(tokens: list[Token], toc: list[Heading]) -> None:
         toc.append(Heading(level, anchor, words))
 
 
+def first_line(markdown: str) -> str:
+    """What a card says first, as one line of at most 200 characters without Markdown's heading signs."""
+    text = _FRONT_MATTER.sub("", markdown[:MAX_RENDERED], count=1)
+    line = next((line.strip("# \t\r") for line in text.split("\n") if line.strip("# \t\r")), "")
+    return line if len(line) <= 200 else f"{line[:199].rstrip()}…"
+
+
 def template(model: RegisteredModel) -> str:
     """A card to fill in, which asks for what whoever decides about production will ask."""
     return f"""\

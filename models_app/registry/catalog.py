@@ -9,87 +9,25 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.models import (
+    LoggedModel,
+    Manifest,
     ModelRedirect,
     ModelTag,
     ModelVersion,
     RegisteredModel,
-    Risk,
     Stage,
     Team,
-    Visibility,
 )
 
-from . import audit, events, lineage, metadata, version_facts
+from . import audit, cards, events, lifecycle, lineage, metadata, model_fields, version_facts
 from .access import Actor, Right, get_model, models_for, require, require_login
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound
-from .lifecycle import lock, refresh_newest
+from .lifecycle import lock
 from .names import check_model_name, split_name
 from .search import index
-
-MODEL_FIELDS = (
-    "team",
-    "owner",
-    "visibility",
-    "purpose",
-    "card",
-    "task",
-    "library",
-    "license",
-    "risk_level",
-    "headline_metric",
-    "tags",
-)
-MAX_CARD = 500_000
-
-
-def _clean_model_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Checked fields of a model; raises Invalid listing every problem."""
-    clean: dict[str, Any] = {}
-    problems: list[FieldProblem] = []
-    for name, value in fields.items():
-        try:
-            clean[name] = _clean_model_field(name, value)
-        except Invalid as error:
-            problems.extend(error.problems)
-    if problems:
-        raise Invalid.many(problems)
-    return clean
-
-
-def _clean_model_field(name: str, value: Any) -> Any:
-    if name == "team":
-        return _find_team(value)
-    if name == "owner":
-        return metadata.find_person("owner", value)
-    if name == "tags":
-        return metadata.clean_tags(value)
-    if name == "license":
-        return metadata.clean_license("license", value)
-    if name == "visibility":
-        if value not in Visibility.values:
-            raise Invalid(name, f"One of {', '.join(Visibility.values)}.")
-        return value
-    if name == "risk_level":
-        if (value or "") not in Risk.values:
-            raise Invalid(name, "One of low, medium, high, or empty.")
-        return value or ""
-    if name == "card":
-        return metadata.clean_text(name, value, limit=MAX_CARD, lines=True)
-    if name in MODEL_FIELDS:
-        limit = getattr(RegisteredModel._meta.get_field(name), "max_length", None) or 500
-        return metadata.clean_text(name, value, limit=limit)
-    raise Invalid(str(name)[:100], "There is no such field.")
-
-
-def _find_team(value: Any) -> Team | None:
-    if value in (None, "") or isinstance(value, Team):
-        return value or None
-    team = Team.objects.filter(slug=str(value)[:64]).first()
-    if team is None:
-        raise Invalid("team", f"There is no team “{str(value)[:64]}”.")
-    return team
+from .tags import mark_prompt
 
 
 def _owning_team(name: str, team: Team | None, by: Actor) -> Team:
@@ -117,40 +55,72 @@ def _owning_team(name: str, team: Team | None, by: Actor) -> Team:
     return teams[0]
 
 
-@transaction.atomic
 def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fields: Any) -> RegisteredModel:
-    """Make a model without versions. `fields` are those of MODEL_FIELDS.
+    """Make a model without versions. `fields` are those of model_fields.FIELDS; without a purpose, the card's first
+    line is it.
 
     Raises Invalid for a bad name or field, AlreadyExists when the name is or was taken, Forbidden without the role.
     """
     check_model_name(name)
-    clean = _clean_model_fields({**fields, "team": team})
+    clean = model_fields.clean({**fields, "team": team})
     owning = _owning_team(name, clean.pop("team"), by)
     require(by, Right.REGISTER, owning)
     tags = clean.pop("tags", {})
+    if clean.get("card") and "purpose" not in clean:
+        clean["purpose"] = cards.first_line(clean["card"])
+    now = timezone.now()
+    model = RegisteredModel(
+        name=name,
+        team=owning,
+        created_by=by.user,
+        created_at=now,
+        updated_at=now,
+        is_prompt=mark_prompt(tags),
+        **clean,
+    )
+    _refuse_taken(name)
+    try:
+        with transaction.atomic():
+            model.save(force_insert=True)
+            _write_new(model, tags, clean, by)
+    except IntegrityError as error:
+        # Somebody was faster.
+        raise _taken(name) from error
+    return model
+
+
+def _refuse_taken(name: str) -> None:
+    if RegisteredModel.objects.filter(name=name).exists():
+        raise _taken(name)
     if ModelRedirect.objects.filter(name=name).exists():
         raise AlreadyExists(
             f"“{name}” is the former name of another model.",
             next_step="Choose another name, or use that model.",
         )
-    now = timezone.now()
-    model = RegisteredModel(
-        name=name, team=owning, created_by=by.user, created_at=now, updated_at=now, **clean
+
+
+def _taken(name: str) -> AlreadyExists:
+    return AlreadyExists(
+        f"There is already a model “{name}”.",
+        next_step="Register a new version of it, or choose another name.",
     )
-    try:
-        with transaction.atomic():
-            model.save(force_insert=True)
-    except IntegrityError as error:
-        raise AlreadyExists(
-            f"There is already a model “{name}”.",
-            next_step="Register a new version of it, or choose another name.",
-        ) from error
+
+
+def _write_new(model: RegisteredModel, tags: dict[str, str], clean: dict[str, Any], by: Actor) -> None:
+    if tags:
+        _insert_tags(model, tags)
+    if not model.is_prompt:
+        index.add(model, tags)
+    after = {"name": model.name, "team": model.team.slug, **_plain(clean)}
+    if tags:
+        after["tags"] = metadata.brief_tags(tags)
+    audit.record("model.registered", by=by, subject=model.name, model=model, after=after)
+    payload = {"name": model.name, "tags": tags, "description": model.card, "is_prompt": model.is_prompt}
+    events.emit("model.registered", model=model, payload=payload)
+
+
+def _insert_tags(model: RegisteredModel, tags: dict[str, str]) -> None:
     ModelTag.objects.bulk_create([ModelTag(model=model, key=key, value=value) for key, value in tags.items()])
-    index.refresh([model.pk])
-    after = {"name": name, "team": owning.slug, **_plain(clean), **({"tags": tags} if tags else {})}
-    audit.record("model.registered", by=by, subject=name, model=model, after=after)
-    events.emit("model.registered", model=model, payload={"name": name})
-    return model
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,13 +138,15 @@ def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 @transaction.atomic
 def update_model(model: RegisteredModel, *, by: Actor, **fields: Any) -> RegisteredModel:
-    """Change fields of MODEL_FIELDS. Changing the team takes the right in both. Raises Invalid, Forbidden."""
+    """Change fields of model_fields.FIELDS. Changing the team takes the right in both. Raises Invalid, Forbidden."""
     require(by, Right.EDIT_MODEL, model.team)
     model = lock(model)
-    clean = _clean_model_fields(fields)
+    clean = model_fields.clean(fields)
     tags = clean.pop("tags", None)
     if "team" in clean:
         _check_new_team(model, clean["team"], by)
+    if "card" in clean and "purpose" not in clean and model.purpose == cards.first_line(model.card):
+        clean["purpose"] = cards.first_line(clean["card"])
     changed = {name: value for name, value in clean.items() if getattr(model, name) != value}
     if tags is not None:
         _replace_tags(model, tags, by)
@@ -213,28 +185,20 @@ def _replace_tags(model: RegisteredModel, tags: dict[str, str], by: Actor) -> No
     if before == tags:
         return
     ModelTag.objects.filter(model=model).delete()
-    ModelTag.objects.bulk_create([ModelTag(model=model, key=key, value=value) for key, value in tags.items()])
-    audit.record("model.tags_set", by=by, subject=model.name, model=model, before=before, after=tags)
+    _insert_tags(model, tags)
+    if model.is_prompt != mark_prompt(tags):
+        model.is_prompt = mark_prompt(tags)
+        model.save(update_fields=["is_prompt"])
+        index.forget(model)
+    brief = metadata.brief_tags
+    audit.record(
+        "model.tags_set", by=by, subject=model.name, model=model, before=brief(before), after=brief(tags)
+    )
     events.emit("model.tags_set", model=model, payload={"name": model.name, "tags": tags})
 
 
 def set_model_tags(model: RegisteredModel, *, tags: Mapping[str, str] | list[str], by: Actor) -> None:
     """Replace all tags of a model."""
-    update_model(model, by=by, tags=tags)
-
-
-@transaction.atomic
-def set_model_tag(model: RegisteredModel, *, key: str, value: str = "", by: Actor) -> None:
-    """Set one tag, new or changed."""
-    tags = dict(ModelTag.objects.filter(model=lock(model)).values_list("key", "value"))
-    update_model(model, by=by, tags={**tags, **metadata.clean_tags({key: value})})
-
-
-@transaction.atomic
-def delete_model_tag(model: RegisteredModel, *, key: str, by: Actor) -> None:
-    """Take one tag away; a missing one is no error."""
-    tags = dict(ModelTag.objects.filter(model=lock(model)).values_list("key", "value"))
-    tags.pop(key, None)
     update_model(model, by=by, tags=tags)
 
 
@@ -326,20 +290,25 @@ def register_version(
     files: Iterable[StoredFile],
     metadata: Mapping[str, Any],
     by: Actor,
+    manifest: Manifest | None = None,
+    logged_model: LoggedModel | None = None,
 ) -> ModelVersion:
-    """Seal stored files into the next version of a model.
+    """Seal stored files into the next version of a model; or take a manifest that is sealed already.
 
+    Without files the version only points to its `source`, or is a prompt: see sources.py, which makes such ones.
     Either everything is there afterwards or nothing: number, manifest, metadata, lineage, aliases, audit and outbox.
     Numbers are consecutive, also under parallel calls: they are given out under the lock on the model's row.
     Raises Invalid listing every wrong field, TooLarge, Forbidden, NotFound for an unknown run.
     """
     require(by, Right.REGISTER, model.team)
-    clean = _clean_registration(metadata)
-    manifest = manifests.seal(list(files))
-    run = lineage.find_run(clean.pop("run", ""), by=by)
+    run = lineage.find_run(metadata.get("run") or "", by=by)
+    clean = _clean_registration({name: value for name, value in metadata.items() if name != "run"})
+    stored = list(files)
+    if manifest is None and (stored or not (clean.get("source") or model.is_prompt)):
+        manifest = manifests.seal(stored)
     relation = lineage.check_relation(clean.pop("base_relation", ""))
     columns, collections = _split(clean)
-    lineage.inherit_from_run(columns, run)
+    dataset = lineage.inherit_from_run(columns, run)
     model = lock(model)
     if model.license:
         columns["license"] = columns.get("license") or model.license
@@ -351,6 +320,7 @@ def register_version(
         number=model.last_number,
         manifest=manifest,
         run=run,
+        logged_model=logged_model,
         created_by=by.user,
         created_at=now,
         updated_at=now,
@@ -358,25 +328,39 @@ def register_version(
         **columns,
     )
     version_facts.add(version, collections, by)
-    lineage.connect(version, relation=relation, by=by)
+    lineage.connect(version, relation=relation, by=by, dataset=dataset)
     model.version_count += 1
     model.updated_at = now
     model.newest = model.newest_dev = version
-    model.save(update_fields=["last_number", "version_count", "updated_at", "newest", "newest_dev"])
+    fields = ["last_number", "version_count", "updated_at", "newest", "newest_dev"]
+    if version.framework and not model.library:
+        model.library = version.framework
+        fields.append("library")
+    model.save(update_fields=fields)
     index.refresh([model.pk])
-    after = {
-        **_plain(columns),
-        "digest": manifest.digest,
-        "files": manifest.file_count,
-        "bytes": manifest.total_size,
-    }
-    audit.record("version.registered", by=by, subject=str(version), model=model, after=after)
-    events.emit(
-        "version.registered",
-        model=model,
-        payload={"name": model.name, "version": version.number, "digest": manifest.digest},
-    )
+    _record_registered(version, columns, collections.get("tags", {}), by)
     return version
+
+
+def _record_registered(
+    version: ModelVersion, columns: dict[str, Any], tags: dict[str, str], by: Actor
+) -> None:
+    model, manifest = version.model, version.manifest
+    after = _plain(columns)
+    if manifest is not None:
+        after |= {"digest": manifest.digest, "files": manifest.file_count, "bytes": manifest.total_size}
+    audit.record("version.registered", by=by, subject=str(version), model=model, after=after)
+    payload = {
+        "name": model.name,
+        "version": version.number,
+        "digest": manifest.digest if manifest else None,
+        "source": version.source,
+        "run_id": version.training_run_id,
+        "tags": tags,
+        "description": version.description,
+        "is_prompt": model.is_prompt,
+    }
+    events.emit("version.registered", model=model, payload=payload)
 
 
 def _clean_registration(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -466,24 +450,30 @@ def set_version_tags(
 
 
 @transaction.atomic
-def delete_version(version: ModelVersion, *, by: Actor, reason: str = "") -> None:
+def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_aliases: bool = False) -> None:
     """Delete a version; its number is never given out again.
 
-    Raises Conflict while it is in staging or production, has an alias, is a rollback target or another version's base.
+    Raises Conflict while it is in staging or production, has an alias (unless `with_aliases`), is a rollback target or
+    another version's base.
     """
     require(by, Right.DELETE, version.model.team)
     version = _lock_version(version)
     model = version.model
     if version.stage in (Stage.PRODUCTION, Stage.STAGING):
         raise Conflict(f"{version} is in {version.stage}.", next_step="Archive it first.")
-    if alias := version.aliases.first():
-        raise Conflict(f"{version} has the alias “{alias}”.", next_step="Move or delete the alias first.")
+    aliases = list(version.aliases.all())
+    if aliases and not with_aliases:
+        raise Conflict(
+            f"{version} has the alias “{aliases[0]}”.", next_step="Move or delete the alias first."
+        )
     holder = ModelVersion.objects.filter(rollback_target=version, stage=Stage.PRODUCTION).first()
     if holder is not None:
         raise Conflict(
             f"{version} is what {holder} would be rolled back to.", next_step="Promote another version first."
         )
     lineage.refuse_if_base(ModelVersion.objects.filter(pk=version.pk))
+    for alias in aliases:
+        lifecycle.drop_alias(alias, version, by)
     before = {"stage": version.stage, "digest": version.manifest.digest if version.manifest else ""}
     audit.record("version.deleted", by=by, subject=str(version), model=model, before=before, reason=reason)
     events.emit("version.deleted", model=model, payload={"name": model.name, "version": version.number})
@@ -492,6 +482,6 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "") -> Non
     model.version_count -= 1
     model.updated_at = timezone.now()
     model.newest = ModelVersion.objects.filter(model=model).newest_first().first()
-    model.save(update_fields=["version_count", "updated_at", "newest"])
-    refresh_newest(model, stage)
+    newest = lifecycle.find_newest(model, stage)
+    model.save(update_fields=["version_count", "updated_at", "newest", *newest])
     index.refresh([model.pk])

@@ -40,6 +40,10 @@ class AlreadyExists(Conflict):
     code = "already_exists"
 
 
+class NothingToDo(Conflict):
+    """Things are already as the caller wants them."""
+
+
 class TooLarge(RegistryError):
     """A limit of size or number is exceeded; `limit` is in bytes or pieces as `why` says."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from models_app.models import (
@@ -20,7 +21,7 @@ from models_app.models.catalog import ModelVersionQuerySet
 
 from . import audit, events, policies
 from .access import Actor, Right, get_model, may, require, require_reading, versions_for
-from .errors import Conflict, Invalid, NotFound
+from .errors import Conflict, Invalid, NotFound, NothingToDo
 from .metadata import clean_text
 from .names import check_alias
 from .search import index
@@ -40,12 +41,14 @@ def lock(model: RegisteredModel) -> RegisteredModel:
     return found
 
 
-def refresh_newest(model: RegisteredModel, *stages: str) -> None:
-    """Point the model at its newest version in each of these stages. The model is locked."""
-    versions = ModelVersion.objects.filter(model=model).newest_first()
-    for stage in stages:
-        setattr(model, f"newest_{stage}", versions.in_stage(stage).first())
-    model.save(update_fields=[f"newest_{stage}" for stage in stages])
+def find_newest(model: RegisteredModel, *stages: str) -> list[str]:
+    """Point the locked model at its newest version in each of these stages; returns the fields to save. One query."""
+    versions = ModelVersion.objects.filter(model=OuterRef("pk")).newest_first()
+    columns = [Subquery(versions.in_stage(stage).values("pk")[:1]) for stage in stages]
+    (found,) = RegisteredModel.objects.filter(pk=model.pk).values_list(*columns)
+    for stage, version_id in zip(stages, found, strict=True):
+        setattr(model, f"newest_{stage}_id", version_id)
+    return [f"newest_{stage}" for stage in stages]
 
 
 def _right_for(from_stage: str, to: str) -> Right:
@@ -63,45 +66,56 @@ def allowed_moves(version: ModelVersion, *, by: Actor) -> list[Stage]:
 
 @transaction.atomic
 def move(
-    version: ModelVersion, *, to: str, by: Actor, reason: str = "", keep_former: bool = False
+    version: ModelVersion,
+    *,
+    to: str,
+    by: Actor,
+    reason: str = "",
+    keep_former: bool = False,
+    archive_former: bool = False,
 ) -> StageTransition:
     """Move a version to another stage. Into production: the policy is asked, former production versions are archived
-    unless `keep_former`, and the newest of them becomes the rollback target.
+    unless `keep_former`, and the newest of them becomes the rollback target. Into staging: the former ones stay unless
+    `archive_former`.
 
-    Raises Invalid for an unknown stage, Conflict when it is there already, Forbidden, PolicyUnmet.
+    Raises Invalid for an unknown stage, or to archive what else is in a stage where everything may be,
+    NothingToDo when it is there already, Forbidden, PolicyUnmet.
     """
     if to not in Stage.values:
         raise Invalid("to", f"One of {', '.join(Stage.values)}.")
+    if archive_former and to not in (Stage.STAGING, Stage.PRODUCTION):
+        raise Invalid("archive_former", "Only what is in staging or production can be replaced.")
     reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
     model = lock(version.model)
     version = _current(version, model)
     require(by, _right_for(version.stage, to), model.team)
     if version.stage == to:
-        raise Conflict(f"{version} is already in {to}.")
+        raise NothingToDo(f"{version} is already in {to}.")
     now = timezone.now()
     left = version.stage
-    if to != Stage.PRODUCTION:
-        transition = _change(version, to=to, kind=TransitionKind.MOVE, by=by, reason=reason, at=now)
-        _settle(model, now, left, to)
-        return transition
-    policies.check(version, to=to)
-    former = list(
-        ModelVersion.objects.filter(model=model).in_stage(Stage.PRODUCTION).order_by("-last_promoted_at")
-    )
-    version.rollback_target = former[0] if former else None
+    former: list[ModelVersion] = []
+    if to == Stage.PRODUCTION:
+        policies.check(version, to=to)
+        former = list(
+            ModelVersion.objects.filter(model=model).in_stage(to).order_by("-last_promoted_at", "-number")
+        )
+        version.rollback_target = former[0] if former else None
+    elif archive_former:
+        former = list(ModelVersion.objects.filter(model=model).in_stage(to).order_by("-number"))
     transition = _change(version, to=to, kind=TransitionKind.MOVE, by=by, reason=reason, at=now)
-    if not keep_former:
-        for other in former:
-            _change(
-                other,
-                to=Stage.ARCHIVED,
-                kind=TransitionKind.REPLACED,
-                by=by,
-                reason=f"Replaced by version {version.number}.",
-                at=now,
-                caused_by=transition,
-            )
-    _settle(model, now, left, to, Stage.ARCHIVED)
+    leaving = former if archive_former or (to == Stage.PRODUCTION and not keep_former) else []
+    for other in leaving:
+        other.model = model
+        _change(
+            other,
+            to=Stage.ARCHIVED,
+            kind=TransitionKind.REPLACED,
+            by=by,
+            reason=f"Replaced by version {version.number}.",
+            at=now,
+            caused_by=transition,
+        )
+    _settle(model, now, left, to, *([Stage.ARCHIVED] if leaving else []))
     return transition
 
 
@@ -169,10 +183,14 @@ def _change(
 
 
 def _settle(model: RegisteredModel, at: datetime, *stages: str) -> None:
+    """After moves: the model's newest versions of these stages, its time, and what search shows of it."""
+    counted = model.newest_production_id
     model.updated_at = at
-    model.save(update_fields=["updated_at"])
-    refresh_newest(model, *dict.fromkeys(stages))
-    index.refresh([model.pk])
+    model.save(update_fields=["updated_at", *find_newest(model, *dict.fromkeys(stages))])
+    if model.newest_production_id == counted:
+        index.touch(model)
+    else:
+        index.refresh([model.pk])
 
 
 def current_production(model: RegisteredModel) -> ModelVersion | None:
@@ -267,24 +285,34 @@ def in_stage(
 
 def point_alias(version: ModelVersion, name: str, by: Actor) -> Alias:
     """Point an alias at a version whose model is locked."""
-    former = Alias.objects.filter(model=version.model, name=name).select_related("version").first()
-    alias, _ = Alias.objects.update_or_create(
-        model=version.model, name=name, defaults={"version": version, "updated_at": timezone.now()}
-    )
+    now = timezone.now()
+    alias = Alias.objects.filter(model=version.model, name=name).select_related("version").first()
+    former = alias.version.number if alias else None
+    if alias is None:
+        alias = Alias.objects.create(model=version.model, version=version, name=name, updated_at=now)
+    else:
+        alias.version, alias.updated_at = version, now
+        alias.save(update_fields=["version", "updated_at"])
     audit.record(
         "alias.set",
         by=by,
         subject=str(version),
         model=version.model,
-        before={name: former.version.number if former else None},
+        before={name: former},
         after={name: version.number},
     )
-    events.emit(
-        "alias.set",
-        model=version.model,
-        payload={"name": version.model.name, "alias": name, "version": version.number},
-    )
+    events.emit("alias.set", model=version.model, payload=_of_alias(version, name))
     return alias
+
+
+def _of_alias(version: ModelVersion, name: str) -> dict[str, Any]:
+    model = version.model
+    return {
+        "name": model.name,
+        "alias": name,
+        "version": version.number,
+        "is_prompt": model.is_prompt,
+    }
 
 
 @transaction.atomic
@@ -292,41 +320,47 @@ def set_alias(model: RegisteredModel, *, name: str, version: ModelVersion, by: A
     """Point an alias at a version, new or moved. Raises Invalid("alias"), Forbidden, NotFound for another
     model's version.
     """
-    require(by, Right.EDIT_VERSION, model.team)
     check_alias(name)
     model = lock(model)
+    require(by, Right.EDIT_VERSION, model.team)
     version = _current(version, model)
     alias = point_alias(version, name, by)
-    _touch_version(version, model)
+    touch_version(version)
     return alias
 
 
 @transaction.atomic
 def delete_alias(model: RegisteredModel, *, name: str, by: Actor) -> None:
     """Take an alias away. Raises NotFound for a missing one, Forbidden."""
-    require(by, Right.EDIT_VERSION, model.team)
     model = lock(model)
+    require(by, Right.EDIT_VERSION, model.team)
     alias = Alias.objects.select_related("version").filter(model=model, name=name).first()
     if alias is None:
         raise NotFound(f"{model.name} has no alias “{name}”.")
     version = alias.version
     version.model = model
+    drop_alias(alias, version, by)
+    touch_version(version)
+
+
+def drop_alias(alias: Alias, version: ModelVersion, by: Actor) -> None:
+    """Delete an alias of a version whose model is locked."""
     alias.delete()
     audit.record(
         "alias.deleted",
         by=by,
         subject=str(version),
-        model=model,
-        before={name: version.number},
-        after={name: None},
+        model=version.model,
+        before={alias.name: version.number},
+        after={alias.name: None},
     )
-    events.emit(
-        "alias.deleted", model=model, payload={"name": model.name, "alias": name, "version": version.number}
-    )
-    _touch_version(version, model)
+    events.emit("alias.deleted", model=version.model, payload=_of_alias(version, alias.name))
 
 
-def _touch_version(version: ModelVersion, model: RegisteredModel) -> None:
+def touch_version(version: ModelVersion) -> None:
+    """Note that something about a version changed, where lists by update show it. The model is locked."""
+    model = version.model
     version.updated_at = model.updated_at = timezone.now()
     version.save(update_fields=["updated_at"])
     model.save(update_fields=["updated_at"])
+    index.touch(model)

@@ -23,6 +23,7 @@ from models_app.models import (
 from . import audit
 from .access import Actor, Right, find_revision, parse_revision, require
 from .errors import Conflict, Invalid, NotFound
+from .metadata import clean_text
 from .runs import get_run
 
 # Columns of a version that lineage edges are made from.
@@ -31,8 +32,11 @@ BASE_RELATIONS = (Relation.FINE_TUNED, Relation.QUANTIZED, Relation.ADAPTER, Rel
 MAX_NODES = 300
 
 
-def find_run(uid: str, *, by: Actor) -> Run | None:
-    """The run a caller names at registration; "" is none. Raises Invalid("run")."""
+def find_run(uid: str | Run, *, by: Actor) -> Run | None:
+    """The run a caller names at registration (or has found already); "" is none. Raises Invalid("run")."""
+    if isinstance(uid, Run):
+        return uid
+    uid = clean_text("run", uid, limit=250)
     if not uid:
         return None
     try:
@@ -48,10 +52,14 @@ def check_relation(value: str) -> str:
     return value or Relation.FINE_TUNED
 
 
-def inherit_from_run(columns: dict[str, Any], run: Run | None) -> None:
-    """Fill in what the run knows and the caller did not say: run id, code and training dataset."""
+def inherit_from_run(columns: dict[str, Any], run: Run | None) -> Dataset | None:
+    """Fill in what the run knows and the caller did not say: run id, code and training dataset, which is returned.
+
+    A dataset without a version is known by its digest.
+    """
     if run is None:
-        return
+        return None
+    dataset = None
     known = {
         "training_run_id": run.uid,
         "code_repository": run.code_repository,
@@ -67,18 +75,23 @@ def inherit_from_run(columns: dict[str, Any], run: Run | None) -> None:
         dataset = trained_on.dataset
         known |= {
             "dataset_name": dataset.name,
-            "dataset_version": dataset.version,
+            "dataset_version": dataset.version or dataset.digest,
             "dataset_path": dataset.path,
             "dataset_digest": dataset.digest,
             "dataset_license": dataset.license,
         }
     for name, value in known.items():
         columns[name] = columns.get(name) or value
+    return dataset
 
 
-def connect(version: ModelVersion, *, relation: str, by: Actor) -> None:
-    """Make the edges that a version's columns speak of, in the caller's transaction."""
-    if version.dataset_name:
+def connect(version: ModelVersion, *, relation: str, by: Actor, dataset: Dataset | None = None) -> None:
+    """Make the edges that a version's columns speak of, in the caller's transaction. `dataset` is the one that they
+    name, where it is known.
+    """
+    if dataset is not None:
+        _add_edge(version, Relation.TRAINED_ON, dataset=dataset)
+    elif version.dataset_name:
         dataset, _ = Dataset.objects.get_or_create(
             name=version.dataset_name,
             version=version.dataset_version,

@@ -95,10 +95,14 @@ GROUPS: tuple[Group, ...] = (
 VERSION_FIELDS: dict[str, Field] = {field.name: field for group in GROUPS for field in group.fields}
 COLLECTIONS = ("metrics", "reports", "risk_flags", "tags", "aliases")
 # Only at registration: where it came from.
-AT_REGISTRATION = ("run", "base_relation", "source")
+AT_REGISTRATION = ("run", "base_relation", "source", "run_link")
 MAX_LONG = 20_000
 MAX_JSON = 200_000
 MAX_ITEMS = 1_000
+# Prompts of the MLflow client are tags.
+MAX_TAG_VALUE = 100_000
+_CONTROL = re.compile(r"[\x00-\x1f\ud800-\udfff]")
+_CONTROL_IN_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 _FLAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _COMMIT = re.compile(r"[0-9A-Za-z._/-]{1,64}")
 
@@ -184,7 +188,7 @@ def _clean_field(field: Field, value: Any) -> Any:
     if value is None:
         value = ""
     limit = MAX_LONG if field.kind == "long" else _max_length(field.name)
-    text = _text(field.name, value, limit, lines=field.kind == "long")
+    text = _text(field.name, value, limit, lines=field.kind == "long", exact=field.name == "description")
     if field.kind == "spdx":
         return clean_license(field.name, text)
     if field.kind == "url" and text:
@@ -196,22 +200,20 @@ def _clean_field(field: Field, value: Any) -> Any:
     return text
 
 
-def _text(field: str, value: Any, limit: int, *, lines: bool = False) -> str:
+def _text(field: str, value: Any, limit: int, *, lines: bool = False, exact: bool = False) -> str:
     if not isinstance(value, str):
         raise Invalid(field, "Must be text.")
-    text = value.strip()
+    text = value if exact else value.strip()
     if len(text) > limit:
         raise Invalid(field, f"At most {limit} characters; this has {len(text)}.")
-    if any(
-        (ord(char) < 32 and not (lines and char in "\n\r\t")) or 0xD800 <= ord(char) < 0xE000 for char in text
-    ):
+    if (_CONTROL_IN_LINES if lines else _CONTROL).search(text):
         raise Invalid(field, "May not contain control characters.")
     return text
 
 
-def clean_text(field: str, value: Any, *, limit: int, lines: bool = False) -> str:
-    """Stripped text of at most `limit` characters without control characters. Raises Invalid."""
-    return _text(field, "" if value is None else value, limit, lines=lines)
+def clean_text(field: str, value: Any, *, limit: int, lines: bool = False, exact: bool = False) -> str:
+    """Text of at most `limit` characters without control characters, stripped unless `exact`. Raises Invalid."""
+    return _text(field, "" if value is None else value, limit, lines=lines, exact=exact)
 
 
 def clean_license(field: str, value: str) -> str:
@@ -341,7 +343,10 @@ def _clean_flags(value: Any) -> list[str]:
 
 
 def clean_tags(value: Any) -> dict[str, str]:
-    """From {key: value} or [key, …]. Keys 1 to 250 characters, values up to 5 000. Raises Invalid("tags")."""
+    """From {key: value} or [key, …]. Keys 1 to 250 characters, values up to 100 000, kept exactly.
+
+    Raises Invalid("tags").
+    """
     pairs = value if isinstance(value, Mapping) else dict.fromkeys(_list("tags", value), "")
     if len(pairs) > MAX_ITEMS:
         raise Invalid("tags", f"At most {MAX_ITEMS}.")
@@ -350,8 +355,16 @@ def clean_tags(value: Any) -> dict[str, str]:
         clean_key = _text("tags", key, 250)
         if not clean_key:
             raise Invalid("tags", "A tag needs a key.")
-        result[clean_key] = _text("tags", "" if text is None else text, 5000, lines=True)
+        result[clean_key] = _text("tags", "" if text is None else text, MAX_TAG_VALUE, lines=True, exact=True)
     return result
+
+
+def brief_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as an audit record keeps them: long values are cut."""
+    return {
+        key: value if len(value) <= 500 else f"{value[:500]}… ({len(value)} characters)"
+        for key, value in tags.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,15 @@ def requirements(version: ModelVersion, *, to: str) -> list[Requirement]:
     if to != Stage.PRODUCTION:
         return []
     count = version.metrics.count()
+    held = Requirement(
+        "content",
+        "Files held by the registry",
+        "source",
+        False,
+        f"It only points to {version.source or 'nothing'}; register a version with its files.",
+    )
     return [
+        *([held] if version.manifest_id is None else []),
         Requirement(
             "dataset_version",
             "Dataset version",

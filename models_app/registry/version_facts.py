@@ -9,7 +9,7 @@ from models_app.models import EvaluationReport, ModelVersion, RiskFlag, VersionM
 from .access import Actor
 from .errors import Conflict
 from .lifecycle import point_alias
-from .metadata import MetricInput, ReportInput
+from .metadata import MetricInput, ReportInput, brief_tags
 
 
 def add(version: ModelVersion, collections: dict[str, Any], by: Actor) -> None:
@@ -52,7 +52,7 @@ def change(version: ModelVersion, collections: dict[str, Any], by: Actor) -> dic
             VersionTag.objects.bulk_create(
                 [VersionTag(version=version, key=key, value=value) for key, value in tags.items()]
             )
-            after["tags"] = tags
+            after["tags"] = brief_tags(tags)
     return after
 
 

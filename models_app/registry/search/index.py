@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Value
+from django.db.models.functions import Concat, Left
 
 from models_app.models import (
     ModelTag,
@@ -41,14 +42,45 @@ def leading(metrics: Iterable[VersionMetric]) -> dict[str, VersionMetric]:
     return {name: metric for name, (_, metric) in best.items()}
 
 
-@transaction.atomic
+def add(model: RegisteredModel, tags: Mapping[str, str]) -> None:
+    """The document of a new model, which has tags but no versions yet. One statement."""
+    words = [part for tag in tags.items() for part in tag]
+    document_of(model, tags=words, datasets=()).save(force_insert=True)
+
+
+def add_tag(model: RegisteredModel, key: str, value: str) -> None:
+    """Take over a tag that the model did not have before, and the time. One statement."""
+    found = " ".join(text.name_words(f"{key} {value[: text.MAX_BODY]}"))
+    SearchDocument.objects.filter(pk=model.pk).update(
+        keywords=Left(Concat("keywords", Value(f" {found}")), text.MAX_BODY), updated_at=model.updated_at
+    )
+
+
+def touch(model: RegisteredModel) -> None:
+    """Take over what changes when a version moves or is named: stages, counts and the time. One statement."""
+    SearchDocument.objects.filter(pk=model.pk).update(
+        in_production=model.newest_production_id is not None,
+        in_staging=model.newest_staging_id is not None,
+        version_count=model.version_count,
+        updated_at=model.updated_at,
+    )
+
+
+def forget(model: RegisteredModel) -> None:
+    """Take a model out of search."""
+    SearchDocument.objects.filter(pk=model.pk).delete()
+
+
+@transaction.atomic(savepoint=False)
 def refresh(model_ids: Sequence[int]) -> None:
-    """Rebuild documents and metrics of these models; ids of deleted models are no error.
+    """Rebuild documents and metrics of these models; ids of deleted models are no error. Prompts have none.
 
     Eight statements whatever the number of models. The caller holds the locks of what it changed.
     """
     models = list(
-        RegisteredModel.objects.filter(pk__in=model_ids).select_related("team", "newest", "newest_production")
+        RegisteredModel.objects.filter(pk__in=model_ids, is_prompt=False).select_related(
+            "team", "newest", "newest_production"
+        )
     )
     found = [model.pk for model in models]
     tags: defaultdict[int, list[str]] = defaultdict(list)

@@ -1,0 +1,150 @@
+"""Tags of models and versions, one at a time: what clients do all day. Replacing all of them is in catalog.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db import transaction
+from django.utils import timezone
+
+from models_app.models import ModelTag, ModelVersion, RegisteredModel, VersionTag
+
+from . import audit, events
+from .access import Actor, Right, require
+from .errors import NotFound
+from .lifecycle import lock, touch_version
+from .metadata import brief_tags, clean_tags
+from .search import index
+
+# What makes a registered model a prompt of the MLflow client.
+PROMPT = "mlflow.prompt.is_prompt"
+PROMPT_TEXT = "mlflow.prompt.text"
+
+
+def mark_prompt(tags: Mapping[str, str]) -> bool:
+    """Whether these tags make a model a prompt."""
+    return tags.get(PROMPT, "").lower() == "true"
+
+
+@transaction.atomic
+def set_model_tag(model: RegisteredModel, *, key: str, value: str = "", by: Actor) -> None:
+    """Set one tag, new or changed. Raises Invalid("tags"), Forbidden."""
+    ((key, value),) = clean_tags({key: value}).items()
+    model = lock(model)
+    require(by, _right(model), model.team)
+    former = ModelTag.objects.filter(model=model, key=key).values_list("value", flat=True).first()
+    if former == value:
+        return
+    ModelTag.objects.bulk_create(
+        [ModelTag(model=model, key=key, value=value)],
+        update_conflicts=True,
+        unique_fields=["model", "key"],
+        update_fields=["value"],
+    )
+    _model_changed(model, key, value, is_new=former is None)
+    _record("model.tag_set", by, model, None, key, former, value)
+
+
+@transaction.atomic
+def delete_model_tag(model: RegisteredModel, *, key: str, by: Actor) -> None:
+    """Take one tag away; a missing one is no error. Raises Forbidden."""
+    model = lock(model)
+    require(by, _right(model), model.team)
+    former = ModelTag.objects.filter(model=model, key=key).values_list("value", flat=True).first()
+    if former is None:
+        return
+    ModelTag.objects.filter(model=model, key=key).delete()
+    _model_changed(model, key, "", is_new=False)
+    _record("model.tag_deleted", by, model, None, key, former, None)
+
+
+@transaction.atomic
+def set_version_tag(version: ModelVersion, *, key: str, value: str = "", by: Actor) -> None:
+    """Set one tag, new or changed. Raises Invalid("tags"), Forbidden, NotFound when the version is gone."""
+    ((key, value),) = clean_tags({key: value}).items()
+    version = _locked(version)
+    require(by, Right.EDIT_VERSION, version.model.team)
+    former = VersionTag.objects.filter(version=version, key=key).values_list("value", flat=True).first()
+    if former == value:
+        return
+    VersionTag.objects.bulk_create(
+        [VersionTag(version=version, key=key, value=value)],
+        update_conflicts=True,
+        unique_fields=["version", "key"],
+        update_fields=["value"],
+    )
+    touch_version(version)
+    _record("version.tag_set", by, version.model, version, key, former, value)
+
+
+@transaction.atomic
+def delete_version_tag(version: ModelVersion, *, key: str, by: Actor) -> None:
+    """Take one tag away; a missing one is no error. Raises Forbidden, NotFound when the version is gone."""
+    version = _locked(version)
+    require(by, Right.EDIT_VERSION, version.model.team)
+    former = VersionTag.objects.filter(version=version, key=key).values_list("value", flat=True).first()
+    if former is None:
+        return
+    VersionTag.objects.filter(version=version, key=key).delete()
+    touch_version(version)
+    _record("version.tag_deleted", by, version.model, version, key, former, None)
+
+
+def _right(model: RegisteredModel) -> Right:
+    # The client tags a prompt while it registers a version of it.
+    return Right.REGISTER if model.is_prompt else Right.EDIT_MODEL
+
+
+def _locked(version: ModelVersion) -> ModelVersion:
+    model = lock(version.model)
+    current = ModelVersion.objects.only("number", "model_id").filter(pk=version.pk, model=model).first()
+    if current is None:
+        raise NotFound(f"{model.name} has no such version any more.")
+    current.model = model
+    return current
+
+
+def _model_changed(model: RegisteredModel, key: str, value: str, *, is_new: bool) -> None:
+    model.updated_at = timezone.now()
+    fields = ["updated_at"]
+    if key == PROMPT:
+        model.is_prompt = mark_prompt({key: value})
+        fields.append("is_prompt")
+        if model.is_prompt:
+            index.forget(model)
+    model.save(update_fields=fields)
+    if is_new and not model.is_prompt:
+        index.add_tag(model, key, value)
+    else:
+        index.refresh([model.pk])
+
+
+def _record(
+    verb: str,
+    by: Actor,
+    model: RegisteredModel,
+    version: ModelVersion | None,
+    key: str,
+    before: str | None,
+    after: str | None,
+) -> None:
+    """The audit record and the event of one tag; the event has the value as it is."""
+    audit.record(
+        verb,
+        by=by,
+        subject=str(version or model),
+        model=model,
+        before={} if before is None else {"tags": brief_tags({key: before})},
+        after={} if after is None else {"tags": brief_tags({key: after})},
+    )
+    events.emit(
+        verb,
+        model=model,
+        payload={
+            "name": model.name,
+            "version": version.number if version else None,
+            "key": key,
+            "value": after,
+            "is_prompt": model.is_prompt,
+        },
+    )
