@@ -77,18 +77,20 @@ def receive_file(
 ) -> StoredFile:
     """Store the raw body as the file `path`; `size` and `sha256` are what the sender declared, if it did.
 
-    A chunked body that lost its connection looks like a whole one, so it must come with a size or digest. Raises
-    Invalid("path", "body", "size" or "sha256") and TooLarge; nothing is stored then.
+    A chunked body that lost its connection looks like a whole one, so it must come with a size or digest, unless it is
+    empty (as some clients send empty files). Raises Invalid("path", "body", "size" or "sha256") and TooLarge; nothing
+    is stored then.
     """
     path = _checked(path, "path")
-    if declared_length(request) is None and size is None and sha256 is None:
-        raise Invalid(
-            "body",
-            "A chunked body needs a declared size or sha256, to tell a whole one from a broken one.",
-            next_step="Send Content-Length, or declare the file's size or sha256.",
-        )
+    unchecked = declared_length(request) is None and size is None and sha256 is None
     with BlobWriter(limit=limit) as writer:
         for piece in chunks(request, limit=limit):
+            if unchecked:
+                raise Invalid(
+                    "body",
+                    "A chunked body needs a declared size or sha256, to tell a whole one from a broken one.",
+                    next_step="Send Content-Length, or declare the file's size or sha256.",
+                )
             writer.write(piece)
         stored = writer.finish(size=size, sha256=sha256)
     return StoredFile(path, stored.sha256, stored.size)

@@ -51,10 +51,12 @@ def send_blob(
     path: str,
     last_modified: datetime | None = None,
     inline: bool = False,
+    media_type: str = "",
 ) -> HttpResponseBase:
     """A stored file, answering GET and HEAD with Range, If-Range and the other conditions of RFC 9110.
 
     The file is for saving under the last part of `path`; `inline` shows images and text in the browser instead.
+    `media_type` is for doors whose clients expect another one than our own.
     Several ranges at once are answered with the whole file, as the standard allows. Raises Damaged when the bytes are
     missing.
     """
@@ -73,7 +75,7 @@ def send_blob(
         answer = HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
         return mark(answer, etag=etag, last_modified=last_modified)
     headers = {
-        "Content-Type": content_type(path),
+        "Content-Type": media_type or content_type(path),
         "Content-Length": str(length),
         "Content-Disposition": disposition(path, inline=inline and shows_inline(path)),
         "Accept-Ranges": "bytes",

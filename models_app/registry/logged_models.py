@@ -216,7 +216,7 @@ def _add_params(model: LoggedModel, params: Mapping[str, str]) -> None:
 
 
 @transaction.atomic
-def delete(model: LoggedModel, *, by: Actor) -> None:
+def delete_logged_model(model: LoggedModel, *, by: Actor) -> None:
     """Let it be found no more; versions that were registered from it keep their files. Raises Forbidden."""
     held = _locked(model, by=by)
     held.deleted_at = held.updated_at = timezone.now()

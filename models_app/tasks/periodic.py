@@ -9,8 +9,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from models_app.registry import events, idempotency
-from models_app.registry.artifacts import storage
+from models_app.registry import events, idempotency, logged_models
+from models_app.registry.artifacts import storage, uploads
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,14 @@ def _expired_sessions() -> int:
 
 
 def tidy() -> dict[str, int]:
-    """Remove what is past its time: half-sent uploads, remembered answers, handled events, expired sessions."""
+    """Remove what is past its time: half-sent uploads, remembered answers, handled events, expired sessions.
+
+    Logged models that nobody finished become failed ones.
+    """
     removed = {
         "uploads": storage.sweep_incoming(ABANDONED),
+        "uploads in parts": uploads.sweep_abandoned(),
+        "logged models": logged_models.fail_abandoned(),
         "answers": idempotency.forget_old(),
         "events": events.forget_old(),
         "sessions": _expired_sessions(),

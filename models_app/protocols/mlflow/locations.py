@@ -7,6 +7,10 @@ versions/<version id>/…                      a sealed version, read-only
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import Literal
+
 SCHEME = "mlflow-artifacts:/"
 
 
@@ -28,3 +32,43 @@ def of_version(version_id: int) -> str:
 def of_experiment(experiment_id: int) -> str:
     """An experiment's artifact_location."""
     return f"{SCHEME}{experiment_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a location names: `key` is a uid, or a version's id; `path` is below its root, "" the root itself."""
+
+    kind: Literal["run", "logged model", "version"]
+    key: str
+    path: str
+    experiment: int | None = None
+
+
+_ID = r"[0-9]{1,18}"
+_PLACES = re.compile(
+    rf"(?:(?P<experiment>{_ID})/(?:(?P<run>[0-9a-f]{{32}})|models/(?P<model>m-[0-9a-f]{{32}}))/artifacts"
+    rf"|versions/(?P<version>{_ID}))(?:/(?P<path>.*))?",
+    re.DOTALL | re.ASCII,
+)
+
+
+def place_of(path: str) -> Place | None:
+    """What a path names; None for a path of another shape. What the place's own path may be is the tree's to say."""
+    found = _PLACES.fullmatch(path)
+    if found is None:
+        return None
+    below = (found["path"] or "").rstrip("/")
+    if found["version"]:
+        return Place("version", found["version"], below)
+    kind: Literal["run", "logged model"] = "run" if found["run"] else "logged model"
+    return Place(kind, found["run"] or found["model"], below, int(found["experiment"]))
+
+
+def place_of_uri(uri: str) -> Place | None:
+    """What a location of this server names: `mlflow-artifacts:/path`, without host or with an empty one."""
+    scheme, colon, rest = uri.partition(":")
+    if not colon or scheme.lower() != "mlflow-artifacts" or not rest.startswith("/"):
+        return None
+    if rest.startswith("//"):
+        rest = rest[2:]
+    return place_of(rest[1:]) if rest.startswith("/") else None

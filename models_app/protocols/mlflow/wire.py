@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
+from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from models_app.http import limits
@@ -53,43 +54,72 @@ View = Callable[..., Any]
 
 def call(
     message: type[msgspec.Struct] = Nothing, *methods: str
-) -> Callable[[View], Callable[..., HttpResponse]]:
+) -> Callable[[View], Callable[..., HttpResponseBase]]:
     """A view for one call: `view(request, actor, message, **path_parts)` returns a dict, or an HttpResponse as it is.
 
     `methods` default to POST. Fields of `message` without default are required. Core errors, wrong fields and
     unexpected exceptions are answered in the protocol's own shape.
     """
-    allowed = methods or ("POST",)
 
-    def decorate(view: View) -> Callable[..., HttpResponse]:
-        @csrf_exempt
-        @wraps(view)
-        def guarded(request: HttpRequest, **parts: Any) -> HttpResponse:
-            try:
-                if request.method not in allowed:
-                    raise WireError(
-                        f"{request.method} is not allowed here.", code="ENDPOINT_NOT_FOUND", status=405
-                    )
-                result = view(request, actor_of(request), read(request, message, parts), **parts)
-                return result if isinstance(result, HttpResponse) else ok(result)
-            except WireError as error:
-                return errors.answer(error.status, error.code, error.message)
-            except core.RegistryError as error:
-                return errors.refusal(request, error)
-            except Exception:
-                log.exception("unexpected error in %s", request.path)
-                return errors.answer(500, "INTERNAL_ERROR", "An unexpected error; the server's log has it.")
+    def decorate(view: View) -> Callable[..., HttpResponseBase]:
+        def answer(request: HttpRequest, parts: dict[str, Any]) -> Any:
+            return view(request, actor_of(request), read(request, message, parts), **parts)
 
-        return guarded
+        return _guarded(view, methods or ("POST",), answer)
 
     return decorate
 
 
-def by_method(**views: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def bytes_call(*methods: str) -> Callable[[View], Callable[..., HttpResponseBase]]:
+    """The same for a call whose body is a file: `view(request, actor, **path_parts)`, and nothing is read before."""
+
+    def decorate(view: View) -> Callable[..., HttpResponseBase]:
+        def answer(request: HttpRequest, parts: dict[str, Any]) -> Any:
+            return view(request, actor_of(request), **parts)
+
+        return _guarded(view, methods, answer)
+
+    return decorate
+
+
+def signed_call(*methods: str) -> Callable[[View], Callable[..., HttpResponseBase]]:
+    """The same for an address that carries its right in itself: `view(request, **path_parts)`, nobody is asked for."""
+
+    def decorate(view: View) -> Callable[..., HttpResponseBase]:
+        return _guarded(view, methods, lambda request, parts: view(request, **parts))
+
+    return decorate
+
+
+def _guarded(
+    view: View, allowed: tuple[str, ...], answer: Callable[[HttpRequest, dict[str, Any]], Any]
+) -> Callable[..., HttpResponseBase]:
+    @csrf_exempt
+    @wraps(view)
+    def guarded(request: HttpRequest, **parts: Any) -> HttpResponseBase:
+        try:
+            if request.method not in allowed:
+                raise WireError(
+                    f"{request.method} is not allowed here.", code="ENDPOINT_NOT_FOUND", status=405
+                )
+            result = answer(request, parts)
+            return result if isinstance(result, HttpResponseBase) else ok(result)
+        except WireError as error:
+            return errors.answer(error.status, error.code, error.message)
+        except core.RegistryError as error:
+            return errors.refusal(request, error)
+        except Exception:
+            log.exception("unexpected error in %s", request.path)
+            return errors.answer(500, "INTERNAL_ERROR", "An unexpected error; the server's log has it.")
+
+    return guarded
+
+
+def by_method(**views: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """One address whose methods are different calls: `by_method(GET=read, PATCH=update)`."""
 
     @csrf_exempt
-    def chosen(request: HttpRequest, **parts: Any) -> HttpResponse:
+    def chosen(request: HttpRequest, **parts: Any) -> HttpResponseBase:
         view = views.get(request.method or "")
         if view is None:
             return errors.answer(405, "ENDPOINT_NOT_FOUND", f"{request.method} is not allowed here.")

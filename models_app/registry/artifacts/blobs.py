@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db import transaction
 from django.utils import timezone
 
 from models_app.models import Blob
@@ -41,11 +40,10 @@ def keep(files: Iterable[StoredFile]) -> None:
     rows = [
         Blob(sha256=sha256, size=sizes[sha256], created_at=now, touched_at=now) for sha256 in sorted(sizes)
     ]
-    with transaction.atomic():
-        Blob.objects.bulk_create(
-            rows,
-            batch_size=500,
-            update_conflicts=True,
-            unique_fields=["sha256"],
-            update_fields=["touched_at"],
-        )
+    Blob.objects.bulk_create(
+        rows,
+        batch_size=500,
+        update_conflicts=True,
+        unique_fields=["sha256"],
+        update_fields=["touched_at"],
+    )

@@ -71,6 +71,12 @@ def takes_parts() -> bool:
     return _disk_root() is not None
 
 
+def incoming() -> Path | None:
+    """The folder where bytes wait that are not whole yet; None where there is no disk."""
+    root = _disk_root()
+    return root / INCOMING if root else None
+
+
 def blob_name(sha256: str) -> str:
     """The name of a blob in storage."""
     return f"blobs/sha256/{sha256[:2]}/{sha256[2:4]}/{sha256}"
@@ -117,8 +123,8 @@ class BlobWriter:
         view = memoryview(chunk)
         while view:
             view = view[self._file.write(view) :]
-        if self.size - self._begun >= EARLY and settings.FSYNC:
-            _begin_writing(self._file, self._begun, self.size - self._begun)
+        if self.size - self._begun >= EARLY:
+            begin_writing(self._file, self._begun, self.size - self._begun)
             self._begun = self.size
 
     def finish(self, *, size: int | None = None, sha256: str | None = None) -> StoredBytes:
@@ -158,6 +164,15 @@ def place(writers: Sequence[BlobWriter]) -> None:
     On a disk all is there for good when this returns: files are synced before they get their names, folders after.
     """
     whole = [(writer.path, writer.ended) for writer in writers if writer.ended is not None]
+    _place(whole)
+
+
+def adopt(path: Path, stored: StoredBytes) -> None:
+    """Store a whole file of ours under its digest, as `place` does."""
+    _place([(path, stored)])
+
+
+def _place(whole: Sequence[tuple[Path, StoredBytes]]) -> None:
     root = _disk_root()
     if root is None:
         for path, stored in whole:
@@ -193,9 +208,9 @@ def _sync_one(path: Path) -> None:
         os.close(descriptor)
 
 
-def _begin_writing(file: IO[bytes], start: int, length: int) -> None:
+def begin_writing(file: IO[bytes], start: int, length: int) -> None:
     """Have the system start writing these bytes to the disk, so that fsync finds little left to wait for."""
-    if hasattr(os, "posix_fadvise"):
+    if settings.FSYNC and hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
 
 

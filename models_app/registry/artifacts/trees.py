@@ -126,6 +126,17 @@ def require_writing(holder: Holder, *, by: Actor) -> None:
 
 
 @transaction.atomic
+def open_tree(holder: Holder, path: str, *, by: Actor) -> tuple[int, str]:
+    """The tree (made if need be) and the clean path under which a file may come later. Raises as `put` does."""
+    path = clean_path(path)
+    held = _lock(holder, by=by)
+    tree = held.tree_id or _plant(held, by=by)
+    if _neighbour(tree, path) is not None:
+        _require_changeable(held, path)
+    return tree, path
+
+
+@transaction.atomic
 def put(holder: Holder, files: Sequence[StoredFile], *, by: Actor) -> None:
     """Name stored bytes in the tree of a run or logged model; a path that is there is replaced.
 

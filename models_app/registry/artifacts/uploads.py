@@ -1,0 +1,98 @@
+"""A large file that comes in parts, side by side and in any order, and takes its place when all are there."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from models_app.models import ArtifactUpload
+from models_app.registry.access import Actor
+from models_app.registry.errors import Invalid, NotFound
+
+from . import parts, storage, trees
+from .blobs import StoredFile
+from .trees import Holder
+
+# So many still fit into the list that completes them (50 GB in parts of 10 MB); larger files come whole.
+MAX_PARTS = 5_000
+ABANDONED = timedelta(hours=24)
+
+
+def takes(part_count: int) -> bool:
+    """Whether a file of so many parts can be taken here; if not, it has to come whole."""
+    return storage.takes_parts() and part_count <= MAX_PARTS
+
+
+@transaction.atomic
+def create_upload(holder: Holder, path: str, *, part_count: int, by: Actor) -> ArtifactUpload:
+    """Begin. Raises what putting a file there would: Invalid("path"), Invalid, Forbidden; and Invalid("num_parts")."""
+    if part_count < 1 or not takes(part_count):
+        raise Invalid("num_parts", f"A file comes in 1 to {MAX_PARTS} parts.")
+    tree, path = trees.open_tree(holder, path, by=by)
+    upload = ArtifactUpload.objects.create(
+        uid=uuid.uuid4().hex, tree_id=tree, path=path, part_count=part_count, created_by=by.user
+    )
+    parts.open_for(upload.uid)
+    return upload
+
+
+def get_upload(holder: Holder, uid: str, path: str, *, by: Actor) -> ArtifactUpload:
+    """The upload of that file. Raises NotFound, Forbidden."""
+    trees.require_writing(holder, by=by)
+    path = trees.clean_path(path)
+    upload = None
+    if holder.tree_id is not None and "\x00" not in uid:
+        upload = ArtifactUpload.objects.filter(uid=uid, tree=holder.tree_id, path=path).first()
+    if upload is None:
+        raise NotFound(f"There is no upload {uid[:40]!r} of this file.", next_step="Start it again.")
+    return upload
+
+
+def receive_part(uid: str, number: int, chunks: Iterable[bytes]) -> str:
+    """Store a part of an upload for whom create_upload let in; returns the tag that completes it. Raises NotFound."""
+    return parts.receive(uid, number, chunks)
+
+
+def complete_upload(
+    holder: Holder, upload: ArtifactUpload, tags: Mapping[int, str], *, by: Actor
+) -> StoredFile:
+    """Make the file of its parts, named by number and tag, and put it. Raises Invalid("parts") and as `put` does."""
+    wanted = set(range(1, upload.part_count + 1))
+    if tags.keys() != wanted:
+        lacking = sorted(wanted - tags.keys())[:10]
+        raise Invalid(
+            "parts",
+            f"Parts are missing: {', '.join(map(str, lacking))}."
+            if lacking
+            else f"There are only {upload.part_count} parts.",
+        )
+    stored = parts.join(upload.uid, tags, limit=settings.MAX_FILE_BYTES)
+    file = StoredFile(upload.path, stored.sha256, stored.size)
+    with transaction.atomic():
+        trees.put(holder, [file], by=by)
+        ArtifactUpload.objects.filter(pk=upload.pk).delete()
+    parts.forget(upload.uid)
+    return file
+
+
+def abort_upload(upload: ArtifactUpload) -> None:
+    """Forget an upload and its parts."""
+    ArtifactUpload.objects.filter(pk=upload.pk).delete()
+    parts.forget(upload.uid)
+
+
+def sweep_abandoned(older_than: timedelta = ABANDONED) -> int:
+    """Forget uploads that nothing came for since, and parts of unknown uploads; returns how many."""
+    removed, limit = 0, time.time() - older_than.total_seconds()
+    known = set(ArtifactUpload.objects.values_list("uid", flat=True))
+    for upload in ArtifactUpload.objects.filter(created_at__lt=timezone.now() - older_than):
+        if parts.last_arrival(upload.uid) < limit:
+            abort_upload(upload)
+            removed += 1
+    return removed + parts.sweep(known=known, older_than=older_than)
