@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import Dataset
-from models_app.registry import people, runs
+from models_app.registry import datasets, people
 from models_app.registry.errors import NotFound
 
 from . import fields
@@ -80,7 +80,7 @@ class DatasetList(Listing):
     }
 
     def rows(self) -> QuerySet[Dataset]:
-        return runs.datasets_for(self.actor)
+        return datasets.datasets_for(self.actor)
 
     @operation("List datasets", tag=TAG, name="datasets_list", answers=DatasetSerializer(many=True))
     def get(self, request: Any) -> Response:
@@ -102,7 +102,7 @@ class DatasetList(Listing):
         def work() -> Any:
             team = people.get_team(body["team"], by=self.actor) if body.get("team") else None
             return self.show(
-                DatasetSerializer, runs.register_dataset(by=self.actor, **{**body, "team": team})
+                DatasetSerializer, datasets.register_dataset(by=self.actor, **{**body, "team": team})
             )
 
         return self.once(201, work, body)
@@ -111,7 +111,7 @@ class DatasetList(Listing):
 class DatasetDetail(Door):
     @operation("Read a dataset", tag=TAG, name="datasets_read", answers=DatasetSerializer, path="id")
     def get(self, request: Any, id: int) -> Response:
-        dataset = runs.datasets_for(self.actor).filter(pk=id).first()
+        dataset = datasets.datasets_for(self.actor).filter(pk=id).first()
         if dataset is None:
             raise NotFound(f"There is no dataset {id}.")
         return Response(self.show(DatasetSerializer, dataset))

@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import Relation
-from models_app.registry import lineage, runs
+from models_app.registry import datasets, lineage
 from models_app.registry.access import Right, get_version, parse_revision
 from models_app.registry.errors import Invalid
 
@@ -100,7 +100,7 @@ class Lineage(Door):
             body.pop("base_version", None)
         if "dataset" in body:
             number = body["dataset"]
-            body["dataset"] = runs.datasets_for(self.actor).filter(pk=number).first()
+            body["dataset"] = datasets.datasets_for(self.actor).filter(pk=number).first()
             if body["dataset"] is None:
                 raise Invalid("dataset", f"There is no dataset {number}.")
         lineage.link(version, by=self.actor, **body)

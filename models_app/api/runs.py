@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import Run, RunInput, RunMetric, RunStatus
-from models_app.registry import runs
+from models_app.registry import run_metrics, runs
 from models_app.registry.access import versions_for
 from models_app.registry.errors import Invalid
 
@@ -81,16 +81,16 @@ class RunSummarySerializer(serializers.ModelSerializer):
 class RunSerializer(RunSummarySerializer):
     """A run with the last value of each metric, and the versions that came of it."""
 
-    metrics = serializers.SerializerMethodField(help_text="Name → last value.")
+    metrics = serializers.SerializerMethodField(help_text="Name → last value; null is NaN.")
     versions = serializers.SerializerMethodField(help_text="name@number of what you may see.")
 
     class Meta(RunSummarySerializer.Meta):
         fields = [*RunSummarySerializer.Meta.fields, "metrics", "versions"]
         read_only_fields = fields
 
-    @extend_schema_field(serializers.DictField(child=serializers.FloatField()))
-    def get_metrics(self, run: Run) -> dict[str, float]:
-        return runs.latest_metrics(run)
+    @extend_schema_field(serializers.DictField(child=serializers.FloatField(allow_null=True)))
+    def get_metrics(self, run: Run) -> dict[str, float | None]:
+        return run_metrics.latest_metrics(run)
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_versions(self, run: Run) -> list[str]:
@@ -101,10 +101,16 @@ class RunSerializer(RunSummarySerializer):
 class PointSerializer(serializers.ModelSerializer):
     """A point of a metric's curve."""
 
+    value = serializers.SerializerMethodField(help_text="null is NaN.")
+
     class Meta:
         model = RunMetric
         fields = ["key", "step", "value", "at"]
         read_only_fields = fields
+
+    @extend_schema_field(serializers.FloatField(allow_null=True))
+    def get_value(self, point: RunMetric) -> float | None:
+        return None if point.is_nan else point.value
 
 
 @extend_schema_field(
@@ -189,7 +195,11 @@ class RunList(Listing):
     }
 
     def rows(self) -> QuerySet[Run]:
-        return runs.runs_for(self.actor).prefetch_related("params", "tags", "inputs__dataset")
+        return (
+            runs.runs_for(self.actor)
+            .filter(deleted_at=None)
+            .prefetch_related("params", "tags", "inputs__dataset")
+        )
 
     @operation("List runs", tag=TAG, name="runs_list", answers=RunSummarySerializer(many=True))
     def get(self, request: Any) -> Response:

@@ -44,6 +44,12 @@ class NothingToDo(Conflict):
     """Things are already as the caller wants them."""
 
 
+class Frozen(Conflict):
+    """What is there takes no such change: a parameter keeps its value, a deleted run or experiment takes nothing."""
+
+    code = "frozen"
+
+
 class TooLarge(RegistryError):
     """A limit of size or number is exceeded; `limit` is in bytes or pieces as `why` says."""
 

@@ -1,120 +1,80 @@
-"""Experiments, runs and datasets: what training reports."""
+"""Runs: one execution of training code each, with what it reports. Deleted ones take nothing and can be restored."""
 
 from __future__ import annotations
 
-import math
+import json
+import re
 import uuid
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
-from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
-from models_app.models import (
-    Dataset,
-    Experiment,
-    Run,
-    RunInput,
-    RunMetric,
-    RunParam,
-    RunStatus,
-    RunTag,
-    Team,
-    Visibility,
-)
+from models_app.models import Experiment, Run, RunModel, RunModelKind, RunStatus, RunTag
 
-from . import audit, events
-from .access import RIGHTS, Actor, Right, may, require, require_login, require_reading, require_scope
-from .errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
-from .metadata import clean_license, clean_text
+from . import audit, datasets, events, experiments, run_logging, run_metrics, run_names
+from .access import Actor, require_logging
+from .datasets import Read
+from .errors import Frozen, Invalid, NotFound
+from .logged_models import logged_models_for
+from .metadata import clean_text
+from .run_metrics import Point
 
-MAX_ROWS = 10_000
+MAX_NAME = 250
+MAX_KEY = 250
+MAX_VALUE = 8000
+MAX_HISTORY = 1_000_000
 
-
-def _readable(actor: Actor, path: str = "") -> Q:
-    require_reading(actor)
-    if actor.readable_teams is None:
-        return Q()
-    team = list(actor.readable_teams)
-    return Q(**{f"{path}visibility": Visibility.INTERNAL}) | Q(**{f"{path}team__in": team})
-
-
-def experiments_for(actor: Actor) -> QuerySet[Experiment]:
-    """The experiments the actor may read."""
-    return Experiment.objects.filter(_readable(actor)).select_related("team")
+# Tags that clients set by themselves, and what they say of a run.
+NAME_TAG = "mlflow.runName"
+MODELS_TAG = "mlflow.log-model.history"
+_SAID = {
+    "mlflow.user": "user_name",
+    "mlflow.source.git.commit": "code_commit",
+    "mlflow.source.git.repoURL": "code_repository",
+}
+_LIMITS = {"user_name": 256, "code_commit": 64, "code_repository": 500}
+_UID = re.compile(r"[0-9a-zA-Z_-]{1,32}")
 
 
 def runs_for(actor: Actor) -> QuerySet[Run]:
-    """The runs the actor may read."""
-    return Run.objects.filter(_readable(actor, "experiment__")).select_related(
+    """The runs the actor may read, deleted ones too."""
+    return Run.objects.filter(experiments.readable(actor, "experiment__")).select_related(
         "experiment__team", "created_by"
     )
 
 
-def datasets_for(actor: Actor) -> QuerySet[Dataset]:
-    """The datasets: their records are everyone's who may read, for lineage is worth little if it ends at a wall."""
-    require_reading(actor)
-    return Dataset.objects.select_related("team")
-
-
 def get_run(uid: str, *, by: Actor) -> Run:
-    """Raises NotFound when absent or unreadable."""
-    run = runs_for(by).filter(uid=uid).first()
+    """Deleted ones too. Raises NotFound when absent or unreadable."""
+    run = runs_for(by).filter(uid=uid).first() if _UID.fullmatch(uid) else None
     if run is None:
-        raise NotFound(f"There is no run “{uid[:64]}” that you may see.")
+        raise _missing(uid)
     return run
 
 
-def _require_logging(actor: Actor, experiment: Experiment) -> None:
-    """Who may register models in the experiment's team may log runs there; without a team, who may so anywhere."""
-    if experiment.team is not None:
-        require(actor, Right.REGISTER, experiment.team)
-        return
-    require_login(actor)
-    require_scope(actor, Right.REGISTER)
-    anywhere = any(Right.REGISTER in RIGHTS[role] for role in actor.roles.values())
-    if not (actor.is_site_admin or anywhere):
-        raise Forbidden("You may not log runs: that takes the role contributor in some team.")
+def _missing(uid: str) -> NotFound:
+    return NotFound(f"Run with id={uid[:64]} not found, or you may not see it.")
 
 
-@transaction.atomic
-def create_experiment(
-    name: str, *, by: Actor, team: Team | None = None, visibility: str = Visibility.INTERNAL
-) -> Experiment:
-    """Make an experiment. Raises Invalid("name"), AlreadyExists, Forbidden."""
-    name = clean_text("name", name, limit=500)
-    if not name:
-        raise Invalid("name", "An experiment needs a name.")
-    if visibility not in Visibility.values:
-        raise Invalid("visibility", f"One of {', '.join(Visibility.values)}.")
-    if team is None and visibility != Visibility.INTERNAL:
-        raise Invalid("team", "Only an experiment of a team can be private.")
-    experiment = Experiment(name=name, team=team, visibility=visibility)
-    _require_logging(by, experiment)
-    try:
-        with transaction.atomic():
-            experiment.save(force_insert=True)
-    except IntegrityError as error:
-        raise AlreadyExists(f"There is already an experiment “{name}”.") from error
-    audit.record("experiment.created", by=by, subject=name, after={"team": team.slug if team else None})
-    return experiment
-
-
-def _experiment_named(name: str, by: Actor) -> Experiment:
-    """The experiment of that name, made if it is missing."""
-    name = clean_text("experiment", name, limit=500) or "Default"
-    experiment = Experiment.objects.select_related("team").filter(name=name).first()
-    if experiment is None:
-        try:
-            return create_experiment(name, by=by)
-        except AlreadyExists:
-            experiment = Experiment.objects.select_related("team").get(name=name)
-    if not experiments_for(by).filter(pk=experiment.pk).exists():
-        raise Forbidden(f"The experiment “{name}” is private.", next_step="Choose another name.")
-    return experiment
+def _held(run: Run | str, *, by: Actor, active: bool = True) -> Run:
+    """The run as it is now, locked, with its experiment. Raises NotFound, Forbidden, Frozen once deleted."""
+    uid = run if isinstance(run, str) else run.uid
+    rows = Run.objects.filter(experiments.readable(by, "experiment__")).select_related("experiment__team")
+    rows = rows.select_for_update(of=("self",), no_key=True)
+    held = rows.filter(uid=uid).first() if _UID.fullmatch(uid) else None
+    if held is None:
+        raise _missing(uid)
+    require_logging(by, held.experiment.team)
+    if active and held.deleted_at is not None:
+        raise Frozen(
+            f"The run {held.uid} must be in the 'active' state. Current state is deleted.",
+            next_step="Restore it first.",
+        )
+    return held
 
 
 @transaction.atomic
@@ -126,214 +86,310 @@ def create_run(
     status: str = RunStatus.RUNNING,
     started_at: datetime | None = None,
     ended_at: datetime | None = None,
+    user_name: str = "",
     code_repository: str = "",
     code_commit: str = "",
     params: Any = None,
     metrics: Any = None,
     tags: Any = None,
     datasets: Any = None,
+    uid: str | None = None,
 ) -> Run:
     """Start a run, or record a finished one, with what is known of it. The experiment is made if it is missing.
 
     `params` and `tags` are {key: value}; `metrics` {key: number} or [{key, value, step?, at?}]; `datasets` a list of
-    {name, version?, digest?, path?, license?, context?}. Raises Invalid, Forbidden.
+    {name, version?, digest?, path?, license?, context?}. Only the registry itself may choose the `uid`, of a run that
+    was made elsewhere. Raises Invalid, Frozen for a deleted experiment, Forbidden.
     """
-    group = _experiment_named(experiment, by) if isinstance(experiment, str) else experiment
-    _require_logging(by, group)
+    group = experiments.named(experiment, by=by) if isinstance(experiment, str) else experiment
     if status not in RunStatus.values:
         raise Invalid("status", f"One of {', '.join(RunStatus.values)}.")
     started = started_at or timezone.now()
-    if ended_at is not None and ended_at < started:
+    if ended_at is not None and ended_at < started and not by.is_system:
         raise Invalid("ended_at", "Must not be before the start.")
-    if ended_at is None and status != RunStatus.RUNNING:
-        ended_at = timezone.now()
-    run = Run.objects.create(
-        uid=uuid.uuid4().hex,
-        name=clean_text("name", name, limit=250),
-        experiment=group,
+    run = _start(
+        group,
+        by=by,
+        name=clean_text("name", name, limit=MAX_NAME),
         status=status,
-        created_by=by.user,
         started_at=started,
-        ended_at=ended_at,
+        ended_at=ended_at or (None if status in _GOING else timezone.now()),
+        user_name=clean_text("user_name", user_name, limit=256),
         code_repository=clean_text("code_repository", code_repository, limit=500),
         code_commit=clean_text("code_commit", code_commit, limit=64),
+        uid=uid,
     )
-    audit.record("run.created", by=by, subject=run.uid, after={"experiment": group.name, "name": run.name})
-    _write(run, params=params, metrics=metrics, tags=tags, datasets=datasets, by=by)
+    run_logging.add(run, params=params, metrics=metrics, tags=tags, datasets=datasets, by=by)
     return run
+
+
+_GOING = (RunStatus.RUNNING, RunStatus.SCHEDULED)
+
+
+def _start(group: Experiment, *, by: Actor, uid: str | None = None, **columns: Any) -> Run:
+    require_logging(by, group.team)
+    experiments.require_active(group)
+    if uid is not None and not (by.is_system and _UID.fullmatch(uid)):
+        raise Invalid("uid", "The registry makes the uids of runs itself.")
+    run = Run.objects.create(uid=uid or uuid.uuid4().hex, experiment=group, created_by=by.user, **columns)
+    audit.record("run.created", by=by, subject=run.uid, after={"experiment": group.name, "name": run.name})
+    return run
+
+
+@transaction.atomic
+def start_run(
+    experiment: Experiment,
+    *,
+    by: Actor,
+    name: str = "",
+    user_name: str = "",
+    started_at: datetime | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Run:
+    """Start a run for a client that reports by itself. Without a name it gets one, which is kept as a tag as well.
+
+    The tags that say who runs which code fill the run's own columns. Raises Invalid, Frozen, Forbidden.
+    """
+    marks = _clean_tags(tags or {})
+    tagged = marks.get(NAME_TAG, "")
+    if name and tagged and name != tagged:
+        raise Invalid(
+            "",
+            "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
+            f"(run_name='{name[:80]}', mlflow.runName='{tagged[:80]}').",
+        )
+    marks[NAME_TAG] = check_name(name or tagged or run_names.invent())
+    said = {"user_name": _column("user_name", user_name), **_columns_in(marks)}
+    run = _start(experiment, by=by, name=marks[NAME_TAG], started_at=started_at or timezone.now(), **said)
+    RunTag.objects.bulk_create([RunTag(run=run, key=key, value=value) for key, value in marks.items()])
+    return run
+
+
+def check_name(name: str) -> str:
+    """Raises Invalid for a name that is too long, or no text."""
+    if len(name) > MAX_NAME or "\0" in name:
+        raise Invalid("run_name", f"exceeds the maximum length of {MAX_NAME} characters, or is no text.")
+    return name
+
+
+def _columns_in(tags: Mapping[str, str]) -> dict[str, str]:
+    return {column: _column(column, tags[tag]) for tag, column in _SAID.items() if tags.get(tag)}
+
+
+def _column(name: str, text: str) -> str:
+    """What fits into the column of a run: one line, and no password of a repository."""
+    if name == "code_repository":
+        text = _without_password(text)
+    limit = _LIMITS[name]
+    return "".join(char for char in text if ord(char) >= 32)[:limit]
+
+
+def _without_password(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+            return address
+    except ValueError:
+        return address
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 @transaction.atomic
 def log(
     run: Run, *, by: Actor, params: Any = None, metrics: Any = None, tags: Any = None, datasets: Any = None
 ) -> None:
-    """Add to a run. Tags may change, params may not: raises Conflict for another value. Raises Invalid, Forbidden."""
-    _require_logging(by, run.experiment)
-    Run.objects.select_for_update(of=("self",), no_key=True).get(pk=run.pk)
-    _write(run, params=params, metrics=metrics, tags=tags, datasets=datasets, by=by)
+    """Add to a run, in the shapes of `create_run`. Tags may change, params may not.
+
+    Raises Invalid, Frozen for another value of a param and for a deleted run, Forbidden.
+    """
+    run_logging.add(_held(run, by=by), params=params, metrics=metrics, tags=tags, datasets=datasets, by=by)
 
 
-def _write(run: Run, *, params: Any, metrics: Any, tags: Any, datasets: Any, by: Actor) -> None:
-    _write_params(run, _pairs("params", params))
-    rows = [RunTag(run=run, key=key, value=value) for key, value in _pairs("tags", tags).items()]
-    RunTag.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["run", "key"], update_fields=["value"]
-    )
-    RunMetric.objects.bulk_create(
-        [RunMetric(run=run, **point) for point in _points(metrics)], batch_size=2000
-    )
-    for row in _rows("datasets", datasets):
-        if not isinstance(row, Mapping):
-            raise Invalid("datasets", "Each must be an object with a name.")
-        fields = dict(row)
-        context = clean_text("datasets", fields.pop("context", ""), limit=64)
-        if unknown := sorted(set(fields) - {"name", "version", "digest", "path", "license"}):
-            raise Invalid("datasets", f"A dataset has no field “{unknown[0]}”.")
-        dataset = register_dataset(fields.pop("name", ""), by=by, **fields)
-        RunInput.objects.get_or_create(run=run, dataset=dataset, context=context)
+@transaction.atomic
+def log_batch(
+    run: Run | str,
+    *,
+    by: Actor,
+    points: Sequence[Point] = (),
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Add points, params and tags to a run (or the run of that uid), all or nothing.
+
+    A point that is there already changes nothing. Raises Invalid, NotFound, Frozen for another value of a param and
+    for a deleted run, Forbidden.
+    """
+    held = _held(run, by=by)
+    run_logging.write_params(held, _clean_pairs("params", params or {}))
+    run_metrics.write(held, points, by=by)
+    _set_tags(held, _clean_tags(tags or {}))
 
 
-def _pairs(field: str, value: Any) -> dict[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise Invalid(field, "Must be an object of keys and values.")
-    if len(value) > MAX_ROWS:
-        raise Invalid(field, f"At most {MAX_ROWS} at once.")
-    pairs = {}
-    for key, text in value.items():
-        if isinstance(text, bool | int | float):
-            text = str(text)
-        name = clean_text(field, key, limit=250)
-        if not name:
-            raise Invalid(field, "No key may be empty.")
-        pairs[name] = clean_text(field, text, limit=8000, lines=True)
-    return pairs
-
-
-def _rows(field: str, value: Any) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list | tuple):
-        raise Invalid(field, "Must be a list.")
-    if len(value) > MAX_ROWS:
-        raise Invalid(field, f"At most {MAX_ROWS} at once.")
-    return list(value)
-
-
-def _write_params(run: Run, params: dict[str, str]) -> None:
-    if not params:
+def _set_tags(run: Run, tags: Mapping[str, str]) -> None:
+    """Set tags of a locked run, and the columns that they speak of."""
+    if not tags:
         return
-    known = dict(RunParam.objects.filter(run=run, key__in=params).values_list("key", "value"))
-    for key, value in params.items():
-        if known.get(key, value) != value:
-            raise Conflict(f"The param “{key}” of run {run.uid} is already “{known[key][:80]}”.")
-    RunParam.objects.bulk_create(
-        [RunParam(run=run, key=k, value=v) for k, v in params.items() if k not in known]
-    )
+    said = _columns_in(tags)
+    if tags.get(NAME_TAG):
+        said["name"] = check_name(tags[NAME_TAG])
+    run_logging.write_tags(run, tags)
+    if said:
+        Run.objects.filter(pk=run.pk).update(**said)
 
 
-def _points(value: Any) -> Iterable[dict[str, Any]]:
-    rows = (
-        [{"key": key, "value": number} for key, number in value.items()]
-        if isinstance(value, Mapping)
-        else value
-    )
-    points = []
-    for row in _rows("metrics", rows):
-        if not isinstance(row, Mapping) or set(row) - {"key", "value", "step", "at"}:
-            raise Invalid(
-                "metrics", "Each must be an object with key and value, and step and at if you like."
-            )
-        key = clean_text("metrics", row.get("key", ""), limit=250)
-        number, step = row.get("value"), row.get("step", 0)
-        if not key:
-            raise Invalid("metrics", "Each needs a key.")
-        if isinstance(number, bool) or not isinstance(number, int | float) or abs(number) > 1e308:
-            raise Invalid("metrics", f"The value of “{key}” must be a finite number.")
-        if not math.isfinite(number):
-            raise Invalid("metrics", f"The value of “{key}” must be finite.")
-        if isinstance(step, bool) or not isinstance(step, int) or abs(step) >= 2**63:
-            raise Invalid("metrics", f"The step of “{key}” must be a whole number.")
-        points.append({"key": key, "value": float(number), "step": step, "at": _moment(row.get("at"))})
-    return points
+def _clean_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    return _clean_pairs("tags", tags)
 
 
-def _moment(value: Any) -> datetime:
-    if value is None:
-        return timezone.now()
-    if isinstance(value, datetime):
-        return value
+def _clean_pairs(field: str, pairs: Mapping[str, str], *, limit: int = MAX_VALUE) -> dict[str, str]:
+    """Keys and values as they are. Raises Invalid for what no column takes."""
+    for key, value in pairs.items():
+        if not key or len(key) > MAX_KEY or "\0" in key:
+            raise Invalid(field, f"A key has 1 to {MAX_KEY} characters: {key[:80]!r}")
+        if len(value) > limit:
+            raise Invalid(field, f"The value of {key!r} exceeds the maximum length of {limit} characters.")
+        if "\0" in value:
+            raise Invalid(field, f"The value of {key!r} may not contain NUL.")
+    return dict(pairs)
+
+
+@transaction.atomic
+def delete_tag(run: Run | str, *, key: str, by: Actor) -> None:
+    """Raises NotFound without such a tag, Frozen for a deleted run, Forbidden."""
+    held = _held(run, by=by)
+    found = "\0" not in key and RunTag.objects.filter(run=held, key=key).delete()[0]
+    if not found:
+        raise NotFound(f"No tag with name: {key[:MAX_KEY]} in run with id {held.uid}")
+
+
+@transaction.atomic
+def log_inputs(run: Run | str, *, by: Actor, reads: Sequence[Read] = (), models: Sequence[str] = ()) -> None:
+    """Note which datasets and which logged models (by uid) a run read. Repeating it changes nothing.
+
+    Raises Invalid, NotFound for a logged model, Frozen, Forbidden.
+    """
+    held = _held(run, by=by)
+    datasets.add_inputs(held, reads, by=by)
+    _link_models(held, dict.fromkeys(models, 0), RunModelKind.INPUT, by)
+
+
+@transaction.atomic
+def log_outputs(run: Run | str, *, models: Mapping[str, int], by: Actor) -> None:
+    """Note which logged models (uid → step) a run wrote. Raises Invalid, NotFound, Frozen, Forbidden."""
+    _link_models(_held(run, by=by), models, RunModelKind.OUTPUT, by)
+
+
+def _link_models(run: Run, steps: Mapping[str, int], kind: str, by: Actor) -> None:
+    if not steps:
+        return
+    wanted = [uid for uid in steps if "\0" not in uid]
+    known = dict(logged_models_for(by).filter(uid__in=wanted).values_list("uid", "pk"))
+    rows = []
+    for uid, step in steps.items():
+        if uid not in known:
+            raise NotFound(f"Logged model with ID '{uid[:64]}' not found.")
+        if not -(2**63) <= step < 2**63:
+            raise Invalid("step", "Not in 64 bits.")
+        rows.append(RunModel(run=run, logged_model_id=known[uid], kind=kind, step=step))
+    RunModel.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+@transaction.atomic
+def note_model(run: Run | str, *, facts: Mapping[str, Any], by: Actor) -> None:
+    """Add to the list of models that a run keeps among its own files: a tag that clients read.
+
+    Raises Invalid once the list is too long, Frozen, Forbidden.
+    """
+    held = _held(run, by=by)
+    before = RunTag.objects.filter(run=held, key=MODELS_TAG).values_list("value", flat=True).first()
     try:
-        moment = parse_datetime(value) if isinstance(value, str) else None
-        if moment is not None and moment.tzinfo is not None:
-            # In UTC: databases know fewer offsets than Python.
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise Invalid("metrics", "A time is written like 2026-05-03T12:00:00Z.")
+        noted = json.loads(before or "[]")
+    except ValueError:
+        noted = []
+    value = json.dumps([*(noted if isinstance(noted, list) else []), facts])
+    if len(value) > MAX_HISTORY or "\\u0000" in value:
+        raise Invalid("model_json", "The list of this run's models becomes too long, or is no text.")
+    run_logging.write_tags(held, {MODELS_TAG: value})
+
+
+@transaction.atomic
+def update_run(
+    run: Run | str,
+    *,
+    by: Actor,
+    status: str | None = None,
+    ended_at: datetime | None = None,
+    name: str = "",
+) -> Run:
+    """What a client says of its run: how it stands, when it ended, what it is called. "" leaves the name.
+
+    Raises Invalid, Frozen for a deleted run, Forbidden.
+    """
+    held = _held(run, by=by)
+    if status is not None and status not in RunStatus.values:
+        raise Invalid("status", f"One of {', '.join(RunStatus.values)}.")
+    before, fields = held.status, set()
+    if status is not None:
+        held.status = status
+        held.ended_at = None if status in _GOING else ended_at or held.ended_at or timezone.now()
+        fields |= {"status", "ended_at"}
+    elif ended_at is not None:
+        held.ended_at = ended_at
+        fields.add("ended_at")
+    if name:
+        held.name = check_name(name)
+        fields.add("name")
+        run_logging.write_tags(held, {NAME_TAG: name})
+    if fields:
+        held.save(update_fields=sorted(fields))
+    if held.status != before:
+        _tell(held, before, by)
+    return held
+
+
+def _tell(run: Run, before: str, by: Actor) -> None:
+    audit.record(
+        "run.finished", by=by, subject=run.uid, before={"status": before}, after={"status": run.status}
+    )
+    events.emit("run.finished", payload={"run": run.uid, "status": run.status})
 
 
 @transaction.atomic
 def finish_run(
     run: Run, *, by: Actor, status: str = RunStatus.FINISHED, ended_at: datetime | None = None
 ) -> Run:
-    """End a run, or set it running again. Raises Invalid, Forbidden."""
-    _require_logging(by, run.experiment)
+    """End a run, or set it running again. Raises Invalid, Frozen for a deleted run, Forbidden."""
+    held = _held(run, by=by)
     if status not in RunStatus.values:
         raise Invalid("status", f"One of {', '.join(RunStatus.values)}.")
-    if ended_at is not None and ended_at < run.started_at:
+    if ended_at is not None and ended_at < held.started_at:
         raise Invalid("ended_at", "Must not be before the start.")
-    before = run.status
-    run.status = status
-    run.ended_at = None if status == RunStatus.RUNNING else ended_at or timezone.now()
-    run.save(update_fields=["status", "ended_at"])
-    audit.record("run.finished", by=by, subject=run.uid, before={"status": before}, after={"status": status})
-    events.emit("run.finished", payload={"run": run.uid, "status": status})
+    before = held.status
+    run.status = held.status = status
+    run.ended_at = held.ended_at = None if status == RunStatus.RUNNING else ended_at or timezone.now()
+    held.save(update_fields=["status", "ended_at"])
+    _tell(held, before, by)
     return run
 
 
-def latest_metrics(run: Run) -> dict[str, float]:
-    """The last value of each metric: greatest step, then time, then order of arrival."""
-    last: dict[str, float] = {}
-    for key, value in run.metric_points.order_by("key", "step", "at", "id").values_list("key", "value"):
-        last[key] = value
-    return last
+@transaction.atomic
+def delete_run(run: Run | str, *, by: Actor) -> Run:
+    """Put a run away; nothing is lost. Repeating it changes nothing. Raises NotFound, Forbidden."""
+    held = _held(run, by=by, active=False)
+    if held.deleted_at is None:
+        held.deleted_at = timezone.now()
+        held.save(update_fields=["deleted_at"])
+        audit.record("run.deleted", by=by, subject=held.uid)
+    return held
 
 
 @transaction.atomic
-def register_dataset(
-    name: str,
-    *,
-    by: Actor,
-    version: str = "",
-    digest: str = "",
-    path: str = "",
-    license: str = "",
-    description: str = "",
-    team: Team | None = None,
-) -> Dataset:
-    """The dataset of that name, version and digest: made, or found as it is. Raises Invalid, Forbidden."""
-    require_login(by)
-    require_scope(by, Right.REGISTER)
-    if team is not None:
-        require(by, Right.REGISTER, team)
-    elif not by.is_site_admin and not any(may(by, Right.REGISTER, team_id) for team_id in by.roles):
-        raise Forbidden("You may not register datasets: that takes the role contributor in some team.")
-    name = clean_text("name", name, limit=250)
-    if not name:
-        raise Invalid("name", "A dataset needs a name.")
-    dataset, created = Dataset.objects.get_or_create(
-        name=name,
-        version=clean_text("version", version, limit=250),
-        digest=clean_text("digest", digest, limit=128),
-        defaults={
-            "path": clean_text("path", path, limit=2000),
-            "license": clean_license("license", license),
-            "description": clean_text("description", description, limit=20_000, lines=True),
-            "team": team,
-        },
-    )
-    if created:
-        audit.record("dataset.registered", by=by, subject=str(dataset), after={"path": dataset.path})
-    return dataset
+def restore_run(run: Run | str, *, by: Actor) -> Run:
+    """Bring a deleted run back. Repeating it changes nothing. Raises NotFound, Frozen in a deleted experiment."""
+    held = _held(run, by=by, active=False)
+    if held.deleted_at is not None:
+        experiments.require_active(held.experiment)
+        held.deleted_at = None
+        held.save(update_fields=["deleted_at"])
+        audit.record("run.restored", by=by, subject=held.uid)
+    return held

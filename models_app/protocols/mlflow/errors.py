@@ -21,6 +21,7 @@ TABLE: tuple[tuple[type[errors.RegistryError], int, str], ...] = (
     (errors.Forbidden, 403, "PERMISSION_DENIED"),
     (errors.NotFound, 404, "RESOURCE_DOES_NOT_EXIST"),
     (errors.AlreadyExists, 400, "RESOURCE_ALREADY_EXISTS"),
+    (errors.Frozen, 400, INVALID),
     (errors.PolicyUnmet, 409, "RESOURCE_CONFLICT"),
     (errors.Conflict, 409, "RESOURCE_CONFLICT"),
     (errors.TooLarge, 413, "BAD_REQUEST"),
