@@ -18,8 +18,8 @@ from models_app.models import (
     LoggedModelStatus,
     LoggedModelTag,
 )
+from models_app.registry import experiments, runs
 from models_app.registry import logged_models as verbs
-from models_app.registry import runs
 from models_app.registry.access import Actor
 from models_app.registry.errors import NotFound
 
@@ -129,7 +129,7 @@ class Create(msgspec.Struct):
 @call(Create)
 def create(request: HttpRequest, actor: Actor, message: Create) -> dict[str, Any]:
     number = experiment_number(message.experiment_id)
-    experiment = runs.experiments_for(actor).filter(pk=number).first()
+    experiment = experiments.experiments_for(actor).filter(pk=number).first()
     if experiment is None:
         raise NotFound(f"No Experiment with id={number} exists")
     run = runs.get_run(message.source_run_id, by=actor) if message.source_run_id else None

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from models_app.models import Blob, TreeEntry
-from models_app.registry import logged_models, runs
+from models_app.registry import experiments, logged_models, runs
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ def root(run):
 
 @pytest.fixture
 def secret(people):
-    experiment = runs.create_experiment("secret", team=people.risk, visibility="team", by=people.bob)
+    experiment = experiments.create_experiment("secret", team=people.risk, visibility="team", by=people.bob)
     run = runs.create_run(by=people.bob, experiment=experiment)
     return run
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from models_app.models import LoggedModel, LoggedModelMetric
-from models_app.registry import runs
+from models_app.registry import experiments, runs
 
 pytestmark = pytest.mark.django_db
 
@@ -177,7 +177,7 @@ def test_metrics_are_shown(api, create, run):
 
 
 def test_who_may(api, people, create):
-    experiment = runs.create_experiment("secret", team=people.risk, visibility="team", by=people.bob)
+    experiment = experiments.create_experiment("secret", team=people.risk, visibility="team", by=people.bob)
     body = {"experiment_id": str(experiment.pk), "name": "m"}
     uid = api.bob.post(URL, body).json()["model"]["info"]["model_id"]
     assert api.dave.get(f"{URL}/{uid}").status_code == 200

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from models_app.models import Dataset, LineageEdge, LoggedModelMetric, ModelVersion, RegisteredModel, RunInput
-from models_app.registry import catalog, logged_models, runs
+from models_app.registry import catalog, experiments, logged_models, runs
 from models_app.registry.artifacts import trees
 from tests import builders
 
@@ -257,7 +257,7 @@ def test_empty_folders_are_refused(api, run):
 
 
 def test_runs_of_private_experiments_are_404(api, people, run):
-    secret = runs.create_experiment("secret", by=people.charlie, team=people.vision, visibility="team")
+    secret = experiments.create_experiment("secret", by=people.charlie, team=people.vision, visibility="team")
     hidden = runs.create_run(by=people.charlie, experiment=secret)
     put(hidden, people.charlie, FILES, "model/")
     answer = ask(api.bob, "model-versions/create", name="fraud", source=f"runs:/{hidden.uid}/model")
