@@ -14,6 +14,7 @@ from django.shortcuts import render, resolve_url
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from models_app.models import RegisteredModel
 from models_app.http.auth import actor_from
 from models_app.registry import errors
 from models_app.registry.access import Actor, require_login
@@ -86,9 +87,9 @@ def refusal(request: PageRequest, error: errors.RegistryError, *, name: str = ""
     return render(request, template, context, status=status)
 
 
-def _similar(name: str, actor: Actor) -> list[str]:
+def _similar(name: str, actor: Actor) -> list[RegisteredModel]:
     try:
-        return [row.model.name for row in find(parse({"q": name.replace("/", " ")}), by=actor, limit=5).rows]
+        return [row.model for row in find(parse({"q": name.replace("/", " ")}), by=actor, limit=5).rows]
     except errors.RegistryError:
         return []
 
