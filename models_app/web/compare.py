@@ -19,10 +19,16 @@ from .door import PageRequest, page
 @page()
 def chosen(request: PageRequest, name: str) -> HttpResponse:
     """From ticked boxes `?v=12&v=13` to the address of the comparison."""
-    numbers = [number for number in request.GET.getlist("v") if number.isascii() and number.isdigit()]
-    if len(set(numbers)) < 2:
+    model = get_model(name, by=request.actor)
+    numbers = sorted({int(text) for text in request.GET.getlist("v") if _is_number(text)})
+    if len(numbers) < 2:
         raise Invalid("v", "Tick two to four versions.", next_step="Go back and tick them in the table.")
-    return redirect("web:compare", name, "...".join(sorted(set(numbers), key=int)[: comparing.MOST]))
+    return redirect("web:compare", model.name, "...".join(map(str, numbers[: comparing.MOST])))
+
+
+def _is_number(text: str) -> bool:
+    # Short, for Python refuses to read thousands of digits.
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 @page()
@@ -55,11 +61,10 @@ def compare(request: PageRequest, name: str, numbers: str) -> HttpResponse:
 
 
 def _versions(model: RegisteredModel, numbers: str) -> list[ModelVersion]:
-    wanted = [
-        int(part) for part in numbers.split("...") if part.isascii() and part.isdigit() and len(part) < 10
-    ]
-    if len(wanted) != len(numbers.split("...")):
+    parts = numbers.split("...")
+    if not all(map(_is_number, parts)):
         raise NotFound("An address of a comparison ends like 12...13.")
+    wanted = [int(part) for part in parts]
     found = ModelVersion.objects.filter(model=model, number__in=wanted)
     found = found.select_related("owner", "created_by", "manifest", "run").prefetch_related(
         "metrics", "risk_flags", "aliases"
