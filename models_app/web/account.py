@@ -16,7 +16,7 @@ from models_app.models import ApiToken, User
 from models_app.registry import people
 from models_app.registry.errors import Invalid, NotFound
 
-from .door import PageRequest, page, show_problems
+from .door import PageRequest, page, posted, show_problems
 from .forms import LoginForm, ProfileForm, TokenForm
 
 THEMES = [value for value, _ in User._meta.get_field("theme").choices or []]
@@ -64,7 +64,7 @@ def profile(request: PageRequest) -> HttpResponse:
     user = request.actor.user
     assert user is not None
     names = ("first_name", "last_name", "email", "hotkeys")
-    form = ProfileForm(request.POST or None, initial={name: getattr(user, name) for name in names})
+    form = ProfileForm(posted(request), initial={name: getattr(user, name) for name in names})
     if request.method == "POST" and form.is_valid():
         try:
             people.update_profile(user, by=request.actor, **form.cleaned_data)
@@ -83,7 +83,7 @@ def tokens(request: PageRequest) -> HttpResponse:
     """One's tokens; a new one is shown once, in the answer to the request that made it."""
     user = request.actor.user
     assert user is not None
-    form = TokenForm(request.POST or None, initial={"scopes": ["read"]})
+    form = TokenForm(posted(request), initial={"scopes": ["read"]})
     made, secret = None, ""
     if request.method == "POST" and form.is_valid():
         days = form.cleaned_data["days"]

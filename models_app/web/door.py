@@ -9,13 +9,12 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.forms import Form
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render, resolve_url
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
 
-from models_app.models import RegisteredModel
 from models_app.http.auth import actor_from
+from models_app.models import RegisteredModel
 from models_app.registry import errors
 from models_app.registry.access import Actor, require_login
 from models_app.registry.search.query import find, parse
@@ -45,12 +44,16 @@ def page(*methods: str, login: bool = False) -> Callable[[View], View]:
 
     `methods` default to GET and HEAD; `login` sends strangers to the login page whatever the site allows to read.
     """
+    taken = methods or ("GET", "HEAD")
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: PageRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method not in taken:
+                return not_taken(request, taken)
             try:
                 request.actor = actor_from(request, door="web")
+                _refuse_nul(request, kwargs)
                 if login:
                     require_login(request.actor)
                 return view(request, *args, **kwargs)
@@ -59,9 +62,33 @@ def page(*methods: str, login: bool = False) -> Callable[[View], View]:
             except errors.RegistryError as error:
                 return refusal(request, error, name=str(kwargs.get("name", "")))
 
-        return never_cache(require_http_methods(methods or ("GET", "HEAD"))(guarded))
+        return never_cache(guarded)
 
     return decorate
+
+
+def _refuse_nul(request: HttpRequest, address: dict[str, Any]) -> None:
+    # PostgreSQL has no such character. In forms the fields look for it.
+    if any("\0" in str(value) for value in address.values()):
+        raise errors.NotFound("There is nothing at this address.")
+    if wrong := [name for name, values in request.GET.lists() if "\0" in name + "".join(values)]:
+        raise errors.Invalid(wrong[0][:100], "May not contain NUL.")
+
+
+def not_taken(request: HttpRequest, methods: tuple[str, ...]) -> HttpResponse:
+    """The page for who opens an address that only takes forms, say by reloading it."""
+    error = errors.RegistryError(
+        "This address takes what a form sends; there is nothing to look at.",
+        next_step="Go back to the page with the form.",
+    )
+    response = render(request, "errors/405.html", {"error": error}, status=405)
+    response["Allow"] = ", ".join(methods)
+    return response
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """What a form is bound to: also a form sent without any field was sent."""
+    return request.POST if request.method == "POST" else None
 
 
 def to_login(request: HttpRequest) -> HttpResponse:

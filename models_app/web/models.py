@@ -17,7 +17,7 @@ from models_app.registry import cards, catalog, lifecycle, metrics, policies
 from models_app.registry.access import Right, get_model, may
 from models_app.registry.errors import Conflict, Invalid
 
-from .door import PageRequest, page, show_problems
+from .door import PageRequest, page, posted, show_problems
 from .forms import DeleteForm, ModelForm, ReasonForm, RegisterForm, RenameForm, tags_to
 from .snippets import snippets
 
@@ -153,7 +153,7 @@ def register(request: PageRequest) -> HttpResponse:
         "name": request.GET.get("name", ""),
         "visibility": "internal",
     }
-    form = RegisterForm(request.POST or None, initial=initial)
+    form = RegisterForm(posted(request), initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             made = catalog.register_model(form.cleaned_data["name"], by=request.actor, **form.values())
@@ -182,7 +182,7 @@ def settings(request: PageRequest, name: str) -> HttpResponse:
         "tags": tags_to({tag.key: tag.value for tag in shown.tags.all()}),
         "card": shown.card or (cards.template(shown) if "template" in request.GET else ""),
     }
-    form = ModelForm(request.POST or None, initial=initial)
+    form = ModelForm(posted(request), initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             catalog.update_model(shown, by=request.actor, **form.values())
@@ -253,7 +253,7 @@ def delete(request: PageRequest, name: str) -> HttpResponse:
 def rollback(request: PageRequest, name: str) -> HttpResponse:
     """Ask why, then make the previous production version production again."""
     shown = get_model(name, by=request.actor, right=Right.ROLLBACK)
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             transition = lifecycle.rollback(shown, by=request.actor, reason=form.cleaned_data["reason"])

@@ -19,7 +19,7 @@ from models_app.registry.artifacts import storage
 from models_app.registry.artifacts.archives import Member, archive_of
 from models_app.registry.errors import Conflict, Damaged, Invalid, NotFound, PolicyUnmet
 
-from .door import PageRequest, page, show_problems
+from .door import PageRequest, page, posted, show_problems
 from .lineage import picture
 from .models import missing_links
 from .version_forms import VersionForm, initial_of, metadata_from
@@ -135,7 +135,7 @@ def edit(request: PageRequest, name: str, rev: str) -> HttpResponse:
     """Fill in or change what may change, in the five groups."""
     shown = get_version(name, rev, by=request.actor, right=Right.EDIT_VERSION)
     initial = initial_of(shown)
-    form = VersionForm(request.POST or None, initial=initial)
+    form = VersionForm(posted(request), initial=initial)
     for field in metadata.VERSION_FIELDS.values():
         if field.write_once and initial[field.name]:
             form.fields[field.name].disabled = True

@@ -1,0 +1,208 @@
+"""Who may open which page and send which form: one table, read by roles, by strangers and by nobody."""
+
+from contextlib import contextmanager
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.urls import resolve
+
+from models_app.models import ApiToken, Stage
+from models_app.registry import lifecycle
+from models_app.registry.access import get_version
+from tests import builders
+from tests.house.test_urls import ROWS
+from tests.people import token
+
+pytestmark = pytest.mark.sqlite_is_enough
+
+# viewer, contributor, owner, approver, admin, a stranger to the team, site admin, nobody
+WHO = ["dave", "bob", "alice", "carol", "erin", "charlie", "root", "anonymous"]
+M, V = "/models/{model}/", "/models/{model}@{number}/"
+
+READS = [200, 200, 200, 200, 200, 200, 200, "login"]
+GOES_ON = [302, 302, 302, 302, 302, 302, 302, "login"]
+ALL = [200] * 8
+OF_OWNERS = [403, 403, 200, 403, 200, 403, 200, "login"]
+OF_CONTRIBUTORS = [403, 200, 200, 403, 200, 403, 200, "login"]
+OF_WHO_ROLLS_BACK = [403, 403, 200, 200, 200, 403, 200, "login"]
+GET = {
+    "/": READS,
+    M: READS,
+    M + "versions/": READS,
+    M + "lineage/": READS,
+    M + "activity/": READS,
+    M + "compare/?v=1&v=2": GOES_ON,
+    M + "compare/1...2/": READS,
+    M + "settings/": OF_OWNERS,
+    M + "upload/": OF_CONTRIBUTORS,
+    M + "rollback/": OF_WHO_ROLLS_BACK,
+    V: READS,
+    V + "edit/": OF_CONTRIBUTORS,
+    V + "files/model.bin": READS,
+    V + "files/model.bin?download": READS,
+    V + "download.zip": READS,
+    V + "download.tar": READS,
+    "/register/": READS,
+    "/account/": READS,
+    "/account/tokens/": READS,
+    "/teams/": READS,
+    "/teams/risk/": READS,
+    "/help/clients/": ALL,
+}
+# What the site says to anyone who cannot log in, once it is told to.
+PUBLIC = {path for path, expected in GET.items() if expected[0] in (200, 302)} - {
+    "/register/",
+    "/account/",
+    "/account/tokens/",
+}
+
+MAY_EDIT = [403, 302, 302, 403, 302, 403, 302, "login"]
+MAY_OWN = [403, 403, 302, 403, 302, 403, 302, "login"]
+MAY_MOVE = [403, 302, 302, 302, 302, 403, 302, "login"]
+MAY_RETIRE = [403, 403, 302, 302, 302, 403, 302, "login"]
+MAY_PROMOTE = [403, 403, 403, 302, 302, 403, 302, "login"]
+MAY_MANAGE = [403, 403, 403, 403, 302, 403, 302, "login"]
+OWN_ONLY = [404, 302, 404, 404, 404, 404, 404, "login"]
+# Path, which version of the model, what is sent, what each is told.
+POST = [
+    ("/register/", 0, {"name": "risk/new", "visibility": "internal"}, MAY_EDIT),
+    (M + "settings/", 0, {"purpose": "Else.", "visibility": "team"}, MAY_OWN),
+    (M + "rename/", 0, {"rename-to": "risk/other"}, MAY_OWN),
+    (M + "delete/", 0, {"delete-confirm": "{model}"}, MAY_OWN),
+    (M + "rollback/", 0, {"reason": "Slow."}, MAY_RETIRE),
+    (M + "upload/", 0, {"file": b"new weights"}, MAY_EDIT),
+    (V + "edit/", 3, {"description": "New."}, MAY_EDIT),
+    (V + "alias/", 3, {"alias": "champion"}, MAY_EDIT),
+    (V + "alias/", 3, {"alias": "there", "delete": "1"}, MAY_EDIT),
+    (V + "move/", 3, {"to": "staging"}, MAY_MOVE),
+    (V + "move/", 3, {"to": "production"}, MAY_PROMOTE),
+    (V + "move/", 2, {"to": "archived"}, MAY_RETIRE),
+    (V + "delete/", 4, {}, MAY_OWN),
+    ("/teams/risk/", 0, {"name": "Risk"}, MAY_MANAGE),
+    ("/teams/risk/members/", 0, {"username": "charlie", "role": "viewer"}, MAY_MANAGE),
+    ("/teams/risk/members/dave/remove/", 0, {}, MAY_MANAGE),
+    ("/account/", 0, {"first_name": "New"}, GOES_ON),
+    ("/account/theme/", 0, {"theme": "dark"}, [302] * 8),
+    ("/account/tokens/", 0, {"name": "ci", "scopes": "read"}, READS),
+    ("/account/tokens/{token}/revoke/", 0, {}, OWN_ONLY),
+]
+
+
+@contextmanager
+def undone():
+    """Whatever happens inside never happened."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def outcome(response):
+    if response.status_code == 302 and response["Location"].startswith("/login/"):
+        return "login"
+    if response.streaming:
+        b"".join(response.streaming_content)
+    return response.status_code
+
+
+@pytest.fixture
+def shown(people, pages, model, private):
+    """Both models, each with an alias to take away, a version to delete, and bob's token. Everyone is logged in."""
+    for one in (model, private):
+        lifecycle.set_alias(
+            one, name="there", version=get_version(one.name, 3, by=people.root), by=people.bob
+        )
+        builders.version(one, by=people.bob)
+    token(people.bob)
+    for who in WHO:
+        getattr(pages, who)
+    return {"model": model.name, "private": private.name, "token": ApiToken.objects.get().pk}
+
+
+def read(pages, name, who=WHO):
+    """What these people are told at each address, by path of the table."""
+    return {
+        path: [outcome(getattr(pages, one).get(path.format(model=name, number=1))) for one in who]
+        for path in GET
+    }
+
+
+def sent(pages, people, name, number_of_token, who=WHO):
+    """What these people are told for each form, each sent to an untouched registry."""
+    told = []
+    for path, number, data, _ in POST:
+        address = path.format(model=name, number=number, token=number_of_token)
+        answers = []
+        for one in who:
+            fields = {
+                key: SimpleUploadedFile("model.bin", value)
+                if isinstance(value, bytes)
+                else value.format(model=name)
+                for key, value in data.items()
+            }
+            with undone():
+                if path == M + "delete/":
+                    retire(name, people)
+                answers.append(outcome(getattr(pages, one).post(address, fields)))
+        told.append((path, number, data, answers))
+    return told
+
+
+def retire(name, people):
+    lifecycle.move(get_version(name, 2, by=people.root), to=Stage.ARCHIVED, by=people.root)
+
+
+def hidden(path, expected, who):
+    """What these people hear when the model is private: to a stranger, whatever belongs to it does not exist."""
+    return [404 if one == "charlie" and "{model}" in path else expected[WHO.index(one)] for one in who]
+
+
+def differences(found, expected):
+    return [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]]
+
+
+def test_pages_open_for_whom_the_table_says(pages, shown):
+    found = read(pages, shown["model"])
+    assert differences(found.items(), GET.items()) == []
+
+
+def test_pages_of_private_models_do_not_exist_for_strangers(pages, shown):
+    who = ["dave", "charlie", "root", "anonymous"]
+    expected = {path: hidden(path, told, who) for path, told in GET.items()}
+    assert differences(read(pages, shown["private"], who).items(), expected.items()) == []
+
+
+def test_a_public_site_shows_everyone_what_is_not_private(pages, shown, settings):
+    settings.PUBLIC_READ = True
+    for path, [told] in read(pages, shown["model"], ["anonymous"]).items():
+        assert told == (GET[path][0] if path in PUBLIC else "login"), path
+    for path, [told] in read(pages, shown["private"], ["anonymous"]).items():
+        if "{model}" in path:
+            assert told == (404 if path in PUBLIC else "login"), path
+
+
+def test_forms_are_taken_from_whom_the_table_says(pages, people, shown):
+    assert differences(sent(pages, people, shown["model"], shown["token"]), POST) == []
+
+
+def test_forms_about_private_models_do_not_exist_for_strangers(pages, people, shown):
+    who = ["dave", "charlie", "anonymous"]
+    expected = [(path, number, data, hidden(path, told, who)) for path, number, data, told in POST]
+    assert differences(sent(pages, people, shown["private"], shown["token"], who), expected) == []
+
+
+def test_pages_that_only_take_forms_say_so_to_get(pages, shown):
+    for path, number, _, _ in POST:
+        if path not in GET:
+            address = path.format(model=shown["model"], number=number, token=shown["token"])
+            answer = pages.root.get(address)
+            assert answer.status_code == 405, path
+            assert answer["Allow"] == "POST"
+
+
+def test_every_page_is_in_the_table():
+    paths = [*GET, *(path for path, *_ in POST)]
+    tried = {
+        resolve(path.format(model="risk/x", number=1, token=1).partition("?")[0]).view_name for path in paths
+    }
+    assert sorted({name for _, name, _ in ROWS if name.startswith("web:")} - tried) == []
