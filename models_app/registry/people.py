@@ -266,11 +266,13 @@ def teams_for(actor: Actor) -> QuerySet[Team]:
     return Team.objects.all()
 
 
-def get_team(slug: str, *, by: Actor) -> Team:
-    """Raises NotFound."""
+def get_team(slug: str, *, by: Actor, right: Right = Right.READ) -> Team:
+    """A team by its slug. Raises NotFound, Forbidden without the right."""
     team = teams_for(by).filter(slug=slug).first()
     if team is None:
         raise NotFound(f"There is no team “{slug[:64]}”.")
+    if right is not Right.READ:
+        require(by, right, team)
     return team
 
 

@@ -11,6 +11,7 @@ from models_app.models import Team, User
 from models_app.registry import people
 from models_app.registry.access import Right, may, models_for, require_reading
 from models_app.registry.errors import Conflict, Invalid, NotFound
+from models_app.registry.metadata import find_person
 
 from .door import PageRequest, page, show_problems
 from .forms import MemberForm, TeamForm
@@ -28,22 +29,16 @@ def teams(request: PageRequest) -> HttpResponse:
     return render(request, "teams/teams.html", {"rows": rows})
 
 
-def _team(request: PageRequest, slug: str) -> Team:
-    require_reading(request.actor)
-    team = Team.objects.filter(slug=slug).first()
-    if team is None:
-        raise NotFound(f"There is no team “{slug}”.")
-    return team
-
-
 def _show(
     request: PageRequest, team: Team, *, form: TeamForm | None = None, member: MemberForm | None = None
 ) -> HttpResponse:
     manages = may(request.actor, Right.MANAGE_TEAM, team)
+    members = team.memberships.select_related("user").order_by("user__username")
     context = {
         "team": team,
         "manages": manages,
-        "memberships": team.memberships.select_related("user").order_by("user__username"),
+        # A public site shows its models, not its people.
+        "memberships": members if request.actor.is_known else (),
         "models": models_for(request.actor).filter(team=team).order_by("-updated_at")[:20],
         "form": form or TeamForm(initial={"name": team.name, "description": team.description}),
         "member": member or MemberForm(),
@@ -55,9 +50,9 @@ def _show(
 @page("GET", "HEAD", "POST")
 def team(request: PageRequest, slug: str) -> HttpResponse:
     """A team's people, roles and models; its admins change name and description."""
-    shown = _team(request, slug)
     if request.method != "POST":
-        return _show(request, shown)
+        return _show(request, people.get_team(slug, by=request.actor))
+    shown = people.get_team(slug, by=request.actor, right=Right.MANAGE_TEAM)
     form = TeamForm(request.POST)
     if form.is_valid():
         try:
@@ -73,13 +68,12 @@ def team(request: PageRequest, slug: str) -> HttpResponse:
 @page("POST", login=True)
 def set_member(request: PageRequest, slug: str) -> HttpResponse:
     """Give a person a role in the team, new or changed."""
-    shown = _team(request, slug)
+    shown = people.get_team(slug, by=request.actor, right=Right.MANAGE_TEAM)
     form = MemberForm(request.POST)
     if form.is_valid():
-        user = User.objects.filter(username=form.cleaned_data["username"], is_active=True).first()
         try:
-            if user is None:
-                raise Invalid("username", "There is no active person of that name.")
+            user = find_person("username", form.cleaned_data["username"])
+            assert user is not None
             people.set_role(shown, user=user, role=form.cleaned_data["role"], by=request.actor)
         except (Invalid, Conflict) as error:
             show_problems(form, error)
@@ -92,7 +86,7 @@ def set_member(request: PageRequest, slug: str) -> HttpResponse:
 @page("POST", login=True)
 def remove_member(request: PageRequest, slug: str, username: str) -> HttpResponse:
     """Take a person out of the team."""
-    shown = _team(request, slug)
+    shown = people.get_team(slug, by=request.actor, right=Right.MANAGE_TEAM)
     user = User.objects.filter(username=username).first()
     if user is None:
         raise NotFound(f"There is no person “{username}”.")
