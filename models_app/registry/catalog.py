@@ -24,7 +24,7 @@ from .access import Actor, Right, get_model, models_for, require, require_login
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound
-from .lifecycle import lock
+from .lifecycle import clean_reason, lock
 from .names import check_model_name, split_name
 from .search import index
 from .tags import mark_prompt
@@ -237,6 +237,7 @@ def delete_model(model: RegisteredModel, *, by: Actor, reason: str = "") -> None
     of another's.
     """
     require(by, Right.DELETE, model.team)
+    reason = clean_reason(reason)
     model = lock(model)
     live = ModelVersion.objects.filter(model=model, stage__in=[Stage.PRODUCTION, Stage.STAGING]).order_by(
         "number"
@@ -246,7 +247,7 @@ def delete_model(model: RegisteredModel, *, by: Actor, reason: str = "") -> None
             f"{model.name} has versions in staging or production: {', '.join(f'v{n}' for n in numbers)}.",
             next_step="Archive them first.",
         )
-    lineage.refuse_if_base(ModelVersion.objects.filter(model=model), outside=model)
+    lineage.refuse_if_base(ModelVersion.objects.filter(model=model), by=by, outside=model)
     name, count = model.name, model.version_count
     audit.record("model.deleted", by=by, subject=name, model=model, before={"versions": count}, reason=reason)
     events.emit("model.deleted", model=model, payload={"name": name})
@@ -457,6 +458,7 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_a
     another version's base.
     """
     require(by, Right.DELETE, version.model.team)
+    reason = clean_reason(reason)
     version = _lock_version(version)
     model = version.model
     if version.stage in (Stage.PRODUCTION, Stage.STAGING):
@@ -471,7 +473,7 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_a
         raise Conflict(
             f"{version} is what {holder} would be rolled back to.", next_step="Promote another version first."
         )
-    lineage.refuse_if_base(ModelVersion.objects.filter(pk=version.pk))
+    lineage.refuse_if_base(ModelVersion.objects.filter(pk=version.pk), by=by)
     for alias in aliases:
         lifecycle.drop_alias(alias, version, by)
     before = {"stage": version.stage, "digest": version.manifest.digest if version.manifest else ""}

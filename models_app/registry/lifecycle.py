@@ -27,6 +27,7 @@ from .names import check_alias
 from .search import index
 
 MAX_REASON = 2_000
+MAX_ALIAS = 255
 
 
 def lock(model: RegisteredModel) -> RegisteredModel:
@@ -49,6 +50,11 @@ def find_newest(model: RegisteredModel, *stages: str) -> list[str]:
     for stage, version_id in zip(stages, found, strict=True):
         setattr(model, f"newest_{stage}_id", version_id)
     return [f"newest_{stage}" for stage in stages]
+
+
+def clean_reason(text: str) -> str:
+    """A reason as the history keeps it. Raises Invalid("reason")."""
+    return clean_text("reason", text, limit=MAX_REASON, lines=True)
 
 
 def _right_for(from_stage: str, to: str) -> Right:
@@ -85,7 +91,7 @@ def move(
         raise Invalid("to", f"One of {', '.join(Stage.values)}.")
     if archive_former and to not in (Stage.STAGING, Stage.PRODUCTION):
         raise Invalid("archive_former", "Only what is in staging or production can be replaced.")
-    reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
+    reason = clean_reason(reason)
     model = lock(version.model)
     version = _current(version, model)
     require(by, _right_for(version.stage, to), model.team)
@@ -219,7 +225,7 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
     """
     model = lock(model)
     require(by, Right.ROLLBACK, model.team)
-    reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
+    reason = clean_reason(reason)
     if not reason:
         raise Invalid("reason", "Say why: whoever reads the history later will ask.")
     current = current_production(model)
@@ -331,7 +337,8 @@ def set_alias(model: RegisteredModel, *, name: str, version: ModelVersion, by: A
 
 @transaction.atomic
 def delete_alias(model: RegisteredModel, *, name: str, by: Actor) -> None:
-    """Take an alias away. Raises NotFound for a missing one, Forbidden."""
+    """Take an alias away. Raises NotFound for a missing one, Forbidden, Invalid for text that no alias has."""
+    name = clean_text("alias", name, limit=MAX_ALIAS)
     model = lock(model)
     require(by, Right.EDIT_VERSION, model.team)
     alias = Alias.objects.select_related("version").filter(model=model, name=name).first()

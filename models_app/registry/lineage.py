@@ -21,7 +21,7 @@ from models_app.models import (
 )
 
 from . import audit
-from .access import Actor, Right, find_revision, parse_revision, require
+from .access import Actor, Right, find_revision, parse_revision, require, versions_for
 from .errors import Conflict, Invalid, NotFound
 from .metadata import clean_text
 from .runs import get_run
@@ -178,8 +178,12 @@ def _descends(version: ModelVersion, ancestor: ModelVersion) -> bool:
     return False
 
 
-def refuse_if_base(versions: QuerySet[ModelVersion], *, outside: RegisteredModel | None = None) -> None:
-    """Raises Conflict when another version (of another model, with `outside`) was made from one of these."""
+def refuse_if_base(
+    versions: QuerySet[ModelVersion], *, by: Actor, outside: RegisteredModel | None = None
+) -> None:
+    """Raises Conflict when another version (of another model, with `outside`) was made from one of these; it is named
+    if the actor may see it.
+    """
     edges = LineageEdge.objects.filter(base_version__in=versions).select_related(
         "version__model", "base_version__model"
     )
@@ -187,8 +191,9 @@ def refuse_if_base(versions: QuerySet[ModelVersion], *, outside: RegisteredModel
         edges = edges.exclude(version__model=outside)
     edge = edges.first()
     if edge is not None:
+        is_seen = versions_for(by).filter(pk=edge.version_id).exists()
         raise Conflict(
-            f"{edge.version} was made from {edge.base_version}.",
+            f"{edge.version if is_seen else 'A version that you may not see'} was made from {edge.base_version}.",
             next_step="Its history would be lost; archive it instead.",
         )
 
