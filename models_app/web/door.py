@@ -104,9 +104,14 @@ def to_login(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(address)
 
 
+def status_of(error: errors.RegistryError) -> int:
+    """The status of a refusal."""
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 400)
+
+
 def refusal(request: PageRequest, error: errors.RegistryError, *, name: str = "") -> HttpResponse:
     """The page of a refusal."""
-    status = next((status for kind, status in STATUS if isinstance(error, kind)), 400)
+    status = status_of(error)
     context: dict[str, Any] = {"error": error, "back": request.META.get("HTTP_REFERER", "")}
     if status == 404 and name:
         context["similar"] = _similar(name, request.actor)

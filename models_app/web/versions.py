@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -17,15 +19,35 @@ from models_app.registry import catalog, curves, lifecycle, lineage, metadata, m
 from models_app.registry.access import Right, get_version, may
 from models_app.registry.artifacts import storage
 from models_app.registry.artifacts.archives import Member, archive_of
-from models_app.registry.errors import Conflict, Damaged, Invalid, NotFound, PolicyUnmet
+from models_app.registry.errors import Conflict, Damaged, Invalid, NotFound, PolicyUnmet, RegistryError
 
-from .door import PageRequest, page, posted, show_problems
+from .door import PageRequest, page, posted, show_problems, status_of
 from .lineage import picture
 from .models import missing_links
 from .version_forms import VersionForm, initial_of, metadata_from
 
 FILES_SHOWN = 500
 CURVES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What stood in the way of one of the page's small forms, and what was typed into it."""
+
+    form: str
+    error: RegistryError
+    typed: Mapping[str, Any]
+
+    @property
+    def wrong(self) -> set[str]:
+        """Names of the fields at fault."""
+        return {problem.field for problem in self.error.problems} if isinstance(self.error, Invalid) else set()
+
+
+def _refuse(request: PageRequest, shown: ModelVersion, form: str, error: RegistryError) -> HttpResponse:
+    """The version's page again, with the refusal of one of its forms."""
+    status = 422 if isinstance(error, Invalid) else status_of(error)
+    return show(request, shown, refused=Refused(form, error, request.POST.dict()), status=status)
 
 
 @page()
@@ -35,9 +57,9 @@ def version(request: PageRequest, name: str, rev: str) -> HttpResponse:
 
 
 def show(
-    request: PageRequest, shown: ModelVersion, *, refused: PolicyUnmet | None = None, status: int = 200
+    request: PageRequest, shown: ModelVersion, *, refused: Refused | None = None, status: int = 200
 ) -> HttpResponse:
-    """The version page; with `refused`, what stood in the way of a move is told on top."""
+    """The version page; with `refused`, what stood in the way is told on top."""
     model, actor = shown.model, request.actor
     production = lifecycle.current_production(model)
     reference = production if production is not None and production.pk != shown.pk else shown.rollback_target
@@ -72,7 +94,9 @@ def show(
         "graph": picture(lineage.graph(shown, by=actor, depth=1)),
         "compare_numbers": f"{production.number}...{shown.number}" if production else "",
         "refused": refused,
-        "missing": missing_links(shown, to=Stage.PRODUCTION) if refused else [],
+        "missing": missing_links(shown, to=Stage.PRODUCTION)
+        if refused and isinstance(refused.error, PolicyUnmet)
+        else [],
     }
     if shown.run is not None:
         context["params"] = shown.run.params.all()[:200]
@@ -113,7 +137,7 @@ def _environment(files: list[ManifestEntry]) -> environments.Environment:
 
 @page("POST", login=True)
 def move(request: PageRequest, name: str, rev: str) -> HttpResponse:
-    """Move to another stage; a refusal is told on the version's page, with links to what is missing."""
+    """Move to another stage; a refusal links to what is missing."""
     shown = get_version(name, rev, by=request.actor)
     to = request.POST.get("to", "")
     try:
@@ -124,8 +148,8 @@ def move(request: PageRequest, name: str, rev: str) -> HttpResponse:
             reason=request.POST.get("reason", ""),
             keep_former=request.POST.get("keep_former") == "on",
         )
-    except PolicyUnmet as error:
-        return show(request, shown, refused=error, status=409)
+    except (PolicyUnmet, Conflict, Invalid) as error:
+        return _refuse(request, shown, "move", error)
     messages.success(request, f"v{shown.number} is in {to} now.")
     return redirect("web:version", shown.model.name, shown.number)
 
@@ -157,12 +181,16 @@ def alias(request: PageRequest, name: str, rev: str) -> HttpResponse:
     """Point an alias at this version, or take it away with `delete`."""
     shown = get_version(name, rev, by=request.actor)
     wanted = request.POST.get("alias", "").strip()
-    if request.POST.get("delete"):
-        lifecycle.delete_alias(shown.model, name=wanted, by=request.actor)
-        messages.success(request, f"The alias “{wanted}” is gone.")
-    else:
-        lifecycle.set_alias(shown.model, name=wanted, version=shown, by=request.actor)
-        messages.success(request, f"“{wanted}” points at v{shown.number}.")
+    try:
+        if request.POST.get("delete"):
+            lifecycle.delete_alias(shown.model, name=wanted, by=request.actor)
+            done = f"The alias “{wanted}” is gone."
+        else:
+            lifecycle.set_alias(shown.model, name=wanted, version=shown, by=request.actor)
+            done = f"“{wanted}” points at v{shown.number}."
+    except (Invalid, NotFound) as error:
+        return _refuse(request, shown, "alias", error)
+    messages.success(request, done)
     return redirect("web:version", shown.model.name, shown.number)
 
 
@@ -170,7 +198,10 @@ def alias(request: PageRequest, name: str, rev: str) -> HttpResponse:
 def delete(request: PageRequest, name: str, rev: str) -> HttpResponse:
     """Delete a version that nothing needs any more."""
     shown = get_version(name, rev, by=request.actor, right=Right.DELETE)
-    catalog.delete_version(shown, by=request.actor, reason=request.POST.get("reason", ""))
+    try:
+        catalog.delete_version(shown, by=request.actor, reason=request.POST.get("reason", ""))
+    except (Conflict, Invalid) as error:
+        return _refuse(request, shown, "delete", error)
     messages.success(request, f"v{shown.number} is deleted.")
     return redirect("web:model_versions", shown.model.name)
 
