@@ -126,7 +126,7 @@ def _similar(name: str, actor: Actor) -> list[RegisteredModel]:
         return []
 
 
-def show_problems(form: Form, error: errors.Invalid | errors.Conflict) -> None:
+def show_problems(form: Form, error: errors.RegistryError) -> None:
     """Put a verb's refusal beside the fields it speaks of; what has no field here stands on top."""
     if isinstance(error, errors.Invalid):
         for problem in error.problems:
@@ -134,4 +134,5 @@ def show_problems(form: Form, error: errors.Invalid | errors.Conflict) -> None:
             message = problem.message if known or not problem.field else f"{problem.field}: {problem.message}"
             form.add_error(known, message)
     else:
-        form.add_error(None, f"{error.why} {error.next_step}".strip())
+        is_name = isinstance(error, errors.AlreadyExists | errors.Forbidden) and "name" in form.fields
+        form.add_error("name" if is_name else None, f"{error.why} {error.next_step}".strip())

@@ -15,7 +15,7 @@ from models_app.http.paging import keyset_page
 from models_app.models import Alias, ModelVersion, RegisteredModel, Stage, VersionMetric
 from models_app.registry import cards, catalog, lifecycle, metrics, policies
 from models_app.registry.access import Right, get_model, may
-from models_app.registry.errors import Conflict, Invalid
+from models_app.registry.errors import Conflict, Forbidden, Invalid
 
 from .door import PageRequest, page, posted, show_problems
 from .forms import DeleteForm, ModelForm, ReasonForm, RegisterForm, RenameForm, tags_to
@@ -154,16 +154,19 @@ def register(request: PageRequest) -> HttpResponse:
         "visibility": "internal",
     }
     form = RegisterForm(posted(request), initial=initial)
+    status = 422 if form.errors else 200
     if request.method == "POST" and form.is_valid():
         try:
             made = catalog.register_model(form.cleaned_data["name"], by=request.actor, **form.values())
-        except (Invalid, Conflict) as error:
+        except (Invalid, Conflict, Forbidden) as error:
+            # The name says whose it is: another one may be allowed, so nothing typed is lost.
             show_problems(form, error)
+            status = 403 if isinstance(error, Forbidden) else 422
         else:
             messages.success(request, f"{made.name} is registered. Now upload its first version.")
             return redirect("web:model", made.name)
     context = {"form": form, "section": "register", "teams": _teams(request)}
-    return render(request, "models/register.html", context, status=422 if form.errors else 200)
+    return render(request, "models/register.html", context, status=status)
 
 
 def _teams(request: PageRequest) -> list[Any]:

@@ -72,6 +72,11 @@ def _could_run(tag: str, attrs: dict[str, str]) -> bool:
     )
 
 
+def as_sent(value: object) -> object:
+    """Browsers send line ends of their own."""
+    return value.replace("\n", "\r\n") if isinstance(value, str) else value
+
+
 class Browser(Client):
     """A test client whose form for an address is what the page there shows, changed by what one types."""
 
@@ -79,8 +84,12 @@ class Browser(Client):
         """Open a page, type `changes` into its form, and send it."""
         shown = self.get(path).context[form]
         data = {shown.add_prefix(name): shown[name].value() for name in shown.fields}
-        data = {name: value for name, value in data.items() if value is not None and value is not False}
-        return self.post(path, {**data, **(changes or {})}, **extra)
+        data = {**data, **(changes or {})}
+        return self.post(
+            path,
+            {name: as_sent(value) for name, value in data.items() if value not in (None, False)},
+            **extra,
+        )
 
 
 def page(response: HttpResponse, status: int = 200) -> Page:
