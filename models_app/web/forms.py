@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 
 from models_app.models import Risk, Role, Scope, Visibility
+from models_app.registry.errors import Invalid
 from models_app.registry.metadata import VERSION_FIELDS, Field
 
 _CLASSES = {
@@ -37,11 +40,22 @@ class LoginForm(AuthenticationForm):
         dress(self)
 
 
+class Lines(forms.CharField):
+    """Text of several lines. Browsers send CRLF whatever was there, which would make every save a change."""
+
+    def to_python(self, value: Any) -> str:
+        return super().to_python(value).replace("\r\n", "\n")
+
+
 def _text(
     label: str, *, required: bool = False, help: str = "", rows: int = 0, **attrs: Any
 ) -> forms.CharField:
     widget = forms.Textarea(attrs={"rows": rows, **attrs}) if rows else forms.TextInput(attrs=attrs)
-    return forms.CharField(label=label, required=required, help_text=help, widget=widget, strip=True)
+    kind = Lines if rows else forms.CharField
+    return kind(label=label, required=required, help_text=help, widget=widget, strip=True)
+
+
+TAGS_HELP = "Separated by commas; a tag may be a word or key=value. With a comma inside, put it in quotes."
 
 
 class ModelForm(PageForm):
@@ -55,7 +69,7 @@ class ModelForm(PageForm):
     )
     owner = _text("Owner", help="Username of the person who answers for it.", maxlength=150)
     headline_metric = _text("Headline metric", help="The metric one judges it by, e.g. f1.", maxlength=250)
-    tags = _text("Tags", help="Separated by commas; a tag may be a word or key=value.")
+    tags = _text("Tags", help=TAGS_HELP, rows=2)
     risk_level = forms.ChoiceField(label="Risk level", choices=Risk.choices, required=False)
     visibility = forms.ChoiceField(label="Who may see it", choices=Visibility.choices)
     card = _text("Card", help="Markdown: what it does, how it was trained, where it fails.", rows=16)
@@ -65,6 +79,10 @@ class ModelForm(PageForm):
         values = {name: self.cleaned_data[name] for name in self.fields if name in self.cleaned_data}
         values["tags"] = tags_from(values.get("tags", ""))
         return values
+
+    def changes(self) -> dict[str, Any]:
+        """What the verbs take, only where something else was typed than was there."""
+        return {name: value for name, value in self.values().items() if name in self.changed_data}
 
 
 class RegisterForm(ModelForm):
@@ -78,14 +96,23 @@ class RegisterForm(ModelForm):
 
 
 def tags_from(text: str) -> dict[str, str]:
-    """`a, b=c` → {a: "", b: c}."""
-    pairs = (item.strip().partition("=") for item in text.split(","))
+    """`a, b=c, "d=e,f"` → {a: "", b: c, d: e,f}."""
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    try:
+        pairs = [item.strip().partition("=") for row in rows for item in row]
+    except csv.Error as error:
+        raise Invalid("tags", "One of them is too long.") from error
     return {key.strip(): value.strip() for key, _, value in pairs if key.strip()}
 
 
 def tags_to(tags: dict[str, str]) -> str:
     """The other way round."""
-    return ", ".join(f"{key}={value}" if value else key for key, value in tags.items())
+    items = (f"{key}={value}" if value else key for key, value in tags.items())
+    return ", ".join(_quoted(item) if any(char in item for char in ',"\r\n') else item for item in items)
+
+
+def _quoted(item: str) -> str:
+    return '"' + item.replace('"', '""') + '"'
 
 
 class RenameForm(PageForm):

@@ -188,7 +188,7 @@ def settings(request: PageRequest, name: str) -> HttpResponse:
     form = ModelForm(posted(request), initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
-            catalog.update_model(shown, by=request.actor, **form.values())
+            catalog.update_model(shown, by=request.actor, **form.changes())
         except (Invalid, Conflict) as error:
             show_problems(form, error)
         else:

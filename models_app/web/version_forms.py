@@ -11,7 +11,7 @@ from models_app.models import ModelVersion
 from models_app.registry.errors import Invalid
 from models_app.registry.metadata import GROUPS, VERSION_FIELDS
 
-from .forms import PageForm, tags_from, tags_to, version_fields
+from .forms import TAGS_HELP, Lines, PageForm, tags_from, tags_to, version_fields
 
 # What the next version most likely shares with the last one.
 _CARRIED = (
@@ -31,10 +31,8 @@ _CARRIED = (
 )
 
 
-def _lines(label: str, help: str, rows: int = 3) -> forms.CharField:
-    return forms.CharField(
-        label=label, help_text=help, required=False, widget=forms.Textarea(attrs={"rows": rows})
-    )
+def _lines(label: str, help: str, rows: int = 3) -> Lines:
+    return Lines(label=label, help_text=help, required=False, widget=forms.Textarea(attrs={"rows": rows}))
 
 
 class VersionForm(PageForm):
@@ -49,9 +47,7 @@ class VersionForm(PageForm):
     risk_flags = forms.CharField(
         label="Risk flags", help_text="Separated by commas, e.g. minors, no-fairness-review.", required=False
     )
-    tags = forms.CharField(
-        label="Tags", help_text="Separated by commas; a tag may be a word or key=value.", required=False
-    )
+    tags = _lines("Tags", TAGS_HELP, 2)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -114,6 +110,11 @@ def metadata_from(form: VersionForm) -> dict[str, Any]:
     values["tags"] = tags_from(form.cleaned_data.get("tags", ""))
     values["metrics"] = [_metric(line) for line in _rows(form.cleaned_data.get("metrics", ""))]
     return values
+
+
+def changes_from(form: VersionForm) -> dict[str, Any]:
+    """What the verbs take, only where something else was typed than was there."""
+    return {name: value for name, value in metadata_from(form).items() if name in form.changed_data}
 
 
 def _rows(text: str) -> list[str]:

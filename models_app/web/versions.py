@@ -24,7 +24,7 @@ from models_app.registry.errors import Conflict, Damaged, Invalid, NotFound, Pol
 from .door import PageRequest, page, posted, show_problems, status_of
 from .lineage import picture
 from .models import missing_links
-from .version_forms import VersionForm, initial_of, metadata_from
+from .version_forms import VersionForm, changes_from, initial_of
 
 FILES_SHOWN = 500
 CURVES = 12
@@ -41,7 +41,9 @@ class Refused:
     @property
     def wrong(self) -> set[str]:
         """Names of the fields at fault."""
-        return {problem.field for problem in self.error.problems} if isinstance(self.error, Invalid) else set()
+        return (
+            {problem.field for problem in self.error.problems} if isinstance(self.error, Invalid) else set()
+        )
 
 
 def _refuse(request: PageRequest, shown: ModelVersion, form: str, error: RegistryError) -> HttpResponse:
@@ -166,7 +168,7 @@ def edit(request: PageRequest, name: str, rev: str) -> HttpResponse:
             form.fields[field.name].help_text = "Recorded with the version; it cannot change."
     if request.method == "POST" and form.is_valid():
         try:
-            catalog.update_version(shown, by=request.actor, metadata=metadata_from(form))
+            catalog.update_version(shown, by=request.actor, metadata=changes_from(form))
         except (Invalid, Conflict) as error:
             show_problems(form, error)
         else:
