@@ -270,7 +270,8 @@ def find_revision(model: RegisteredModel, revision: str) -> ModelVersion | None:
         "run__experiment",
     )
     if revision.isascii() and revision.isdigit():
-        number = int(revision)
+        # Python refuses to read thousands of digits.
+        number = int(revision) if len(revision) <= 10 else 0
         return versions.filter(number=number).first() if 0 < number < 2**31 else None
     if revision == "latest":
         return versions.newest_first().first()
