@@ -46,6 +46,9 @@ class Lines(forms.CharField):
     def to_python(self, value: Any) -> str:
         return super().to_python(value).replace("\r\n", "\n")
 
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.to_python(initial), data)
+
 
 def _text(
     label: str, *, required: bool = False, help: str = "", rows: int = 0, **attrs: Any

@@ -74,7 +74,7 @@ def _could_run(tag: str, attrs: dict[str, str]) -> bool:
 
 def as_sent(value: object) -> object:
     """Browsers send line ends of their own."""
-    return value.replace("\n", "\r\n") if isinstance(value, str) else value
+    return value.replace("\r\n", "\n").replace("\n", "\r\n") if isinstance(value, str) else value
 
 
 class Browser(Client):

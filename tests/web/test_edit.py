@@ -28,6 +28,7 @@ def test_facts_change_and_only_what_was_changed_is_recorded(pages, people, model
 
 
 def test_saving_nothing_changes_nothing(pages, people, model):
+    catalog.update_version(model.newest, by=people.bob, metadata={"description": " Two\r\nlines.\n"})
     before = AuditEvent.objects.count()
     assert pages.alice.submit(MODEL).status_code == 302
     assert pages.bob.submit(V3).status_code == 302
