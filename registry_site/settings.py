@@ -15,6 +15,7 @@ DEBUG = env.bool("MODELRY_DEBUG", default=False)
 PRODUCTION = env.bool("MODELRY_PRODUCTION", default=False)
 INSECURE_SECRET_KEY = "insecure-development-key-" + "0" * 40
 SECRET_KEY = env.str("MODELRY_SECRET_KEY", default=INSECURE_SECRET_KEY)
+SECRET_KEY_FALLBACKS = env.list("MODELRY_SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("MODELRY_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
 CSRF_TRUSTED_ORIGINS = env.list("MODELRY_TRUSTED_ORIGINS", default=[])
 PUBLIC_URL = env.str("MODELRY_PUBLIC_URL", default="")
@@ -154,6 +155,12 @@ MAX_JSON_BYTES = env.int("MODELRY_MAX_JSON_BYTES", default=2 << 20)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
 DATA_UPLOAD_MAX_NUMBER_FILES = None
 
+# --- Calling out --------------------------------------------------------------------------------------------
+
+# Hosts and networks that webhooks may reach although they are not public.
+OUTBOUND_ALLOW = env.list("MODELRY_OUTBOUND_ALLOW", default=[])
+WEBHOOK_SCHEMES = env.list("MODELRY_WEBHOOK_SCHEMES", default=["https"])
+
 # --- REST ---------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -197,6 +204,8 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # At INFO they write whole addresses of webhooks, which are often secrets.
+    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
     "root": {"handlers": ["console"], "level": env.str("MODELRY_LOG_LEVEL", default="WARNING")},
 }
 
