@@ -22,6 +22,7 @@ GROUPS = {
     "Runs": ["Experiment", "Run"],
     "Artifacts": ["Manifest", "ManifestEntry", "Blob"],
     "People": ["Team", "Membership", "User", "ApiToken"],
+    "Webhooks": ["Webhook", "Delivery"],
     "Records": ["AuditEvent", "OutboxEvent", "IdempotencyRecord"],
 }
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from models_app.models import OutboxEvent
-from models_app.registry import events
+from models_app.registry import deliveries, events
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +18,13 @@ def note(event: OutboxEvent) -> None:
     log.info("event %s %s %s", event.pk, event.name, event.payload)
 
 
+def tell_webhooks(event: OutboxEvent) -> None:
+    """Write the messages that tasks/deliveries.py sends."""
+    deliveries.enqueue(event)
+
+
 # Event name → what follows from it; "*" is for every event.
-HANDLERS: dict[str, list[Handler]] = {"*": [note]}
+HANDLERS: dict[str, list[Handler]] = {"*": [note, tell_webhooks]}
 
 
 def dispatch(*, limit: int = 100) -> int:

@@ -1,4 +1,4 @@
-"""The background worker: hands on what the verbs wrote to the outbox, and tidies up by the clock."""
+"""The background worker: hands on what the verbs wrote to the outbox, tells webhooks, and tidies up by the clock."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 
+from models_app.tasks.deliveries import Turns, deliver
 from models_app.tasks.dispatcher import dispatch
 from models_app.tasks.periodic import tidy
 
@@ -33,6 +34,13 @@ class Command(BaseCommand):
         if not once:
             for name in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(name, lambda *_: stop.set())
+        turns = Turns()
+        try:
+            self._work(stop, turns, once=once, poll=poll)
+        finally:
+            turns.end()
+
+    def _work(self, stop: threading.Event, turns: Turns, *, once: bool, poll: float) -> None:
         next_tidy = 0.0
         while not stop.is_set():
             try:
@@ -40,6 +48,10 @@ class Command(BaseCommand):
                     tidy()
                     next_tidy = time.monotonic() + TIDY_EVERY
                 busy = dispatch() > 0
+                if once:
+                    busy = deliver() > 0 or busy
+                else:
+                    turns.begin()
             except Exception:
                 if once:
                     raise
