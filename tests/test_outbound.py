@@ -276,7 +276,7 @@ def test_time_is_limited_however_slowly_it_comes(loopback, beginning, piece):
         began = time.monotonic()
         with pytest.raises(Unreachable, match=r"did not answer within 0\.4 seconds"):
             post(f"http://127.0.0.1:{port}/", timeout=0.4)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 2.8
 
 
 def test_little_is_read_however_much_comes(loopback):
