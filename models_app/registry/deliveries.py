@@ -38,19 +38,19 @@ KEPT_BODY = 1_000
 
 def enqueue(event: OutboxEvent) -> int:
     """Write a message for every active hook that hears of this event; returns how many hooks. Again does no harm."""
-    if event.name not in hook_events.TABLE:
+    name = hook_events.heard_as(event.name, event.payload)
+    if not name:
         return 0
     hooks = list(Webhook.objects.filter(status=WebhookStatus.ACTIVE).only("events", "team_id").order_by("pk"))
     if not hooks:
         return 0
-    model = RegisteredModel.objects.filter(pk=event.model_ref).first() if event.model_ref else None
-    name = hook_events.heard_as(event, model)
-    # Without its model nobody knows whose it was: only hooks of the whole site may hear.
-    teams = (None, model.team_id) if model else (None,)
-    hearing = [hook for hook in hooks if name and name in hook.events and hook.team_id in teams]
+    # When the model is gone nobody knows whose it was: only hooks of the whole site may hear.
+    team = RegisteredModel.objects.filter(pk=event.model_ref or 0).values_list("team", flat=True).first()
+    hearing = [hook for hook in hooks if name in hook.events and hook.team_id in (None, team)]
     if not hearing:
         return 0
-    body = hook_events.body(name, data=hook_events.data_of(event, model), at=event.created_at)
+    data = hook_events.data_of(event.name, event.payload)
+    body = hook_events.body(name, data=data, at=event.created_at)
     now = timezone.now()
     rows = [
         Delivery(

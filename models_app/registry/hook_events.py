@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from models_app.models import ModelVersion, OutboxEvent, RegisteredModel, Stage
+from models_app.models import Stage
 
 from .names import flat
 
@@ -84,9 +83,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "to_stage": "Production",
     },
 }
-# Tags that make a prompt what it is, and are no news.
-_PROMPT_MARKS = frozenset({"mlflow.prompt.is_prompt", "_mlflow_prompt_type"})
+# Tags that make a prompt what it is, and are no news; the text is told as its template.
 _PROMPT_TEXT = "mlflow.prompt.text"
+_PROMPT_MARKS = frozenset({"mlflow.prompt.is_prompt", "_mlflow_prompt_type", _PROMPT_TEXT})
 _STAGES = {
     Stage.DEV.value: "None",
     Stage.STAGING.value: "Staging",
@@ -95,78 +94,54 @@ _STAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Fact:
-    """An outbox event with the rows it speaks of, as far as they are still there."""
-
-    payload: Mapping[str, Any]
-    model: RegisteredModel | None
-    is_prompt: bool
-
-    @property
-    def version(self) -> ModelVersion | None:
-        if self.model is None:
-            return None
-        return ModelVersion.objects.filter(model=self.model, number=self.payload["version"]).first()
+Payload = Mapping[str, Any]
 
 
-def _same(*names: str) -> Callable[[_Fact], dict[str, Any]]:
+def _same(*names: str) -> Callable[[Payload], dict[str, Any]]:
     """Fields as they are in the outbox; version numbers are texts on this wire."""
 
-    def take(fact: _Fact) -> dict[str, Any]:
-        found: dict[str, Any] = {"name": flat(str(fact.payload.get("name", "")))}
+    def take(payload: Payload) -> dict[str, Any]:
+        found: dict[str, Any] = {"name": flat(payload["name"])}
         for name in names:
-            value = fact.payload.get(name)
+            value = payload.get(name)
             found[name] = str(value) if name == "version" else value
         return found
 
     return take
 
 
-def _tags(row: RegisteredModel | ModelVersion | None, *, is_prompt: bool) -> dict[str, str]:
-    tags: dict[str, str] = dict(row.tags.values_list("key", "value")) if row is not None else {}
-    if is_prompt:
-        tags = {key: value for key, value in tags.items() if key not in _PROMPT_MARKS | {_PROMPT_TEXT}}
-    return tags
+def _described(payload: Payload) -> dict[str, Any]:
+    tags = payload.get("tags") or {}
+    if payload.get("is_prompt"):
+        tags = {key: value for key, value in tags.items() if key not in _PROMPT_MARKS}
+    return {"tags": tags, "description": payload.get("description") or None}
 
 
-def _model_made(fact: _Fact) -> dict[str, Any]:
+def _model_made(payload: Payload) -> dict[str, Any]:
+    return {**_same()(payload), **_described(payload)}
+
+
+def _version_made(payload: Payload) -> dict[str, Any]:
+    found = _same("version")(payload)
+    if payload.get("is_prompt"):
+        found["template"] = (payload.get("tags") or {}).get(_PROMPT_TEXT)
+    else:
+        # What came without a source is its own.
+        found["source"] = payload.get("source") or f"models:/{found['name']}/{found['version']}"
+        found["run_id"] = payload.get("run_id") or None
+    return {**found, **_described(payload)}
+
+
+def _stage_moved(payload: Payload) -> dict[str, Any]:
     return {
-        **_same()(fact),
-        "tags": _tags(fact.model, is_prompt=fact.is_prompt),
-        "description": (fact.model.purpose or fact.model.card or None) if fact.model else None,
-    }
-
-
-def _version_made(fact: _Fact) -> dict[str, Any]:
-    version = fact.version
-    described = {
-        "tags": _tags(version, is_prompt=fact.is_prompt),
-        "description": (version.description or None) if version else None,
-    }
-    if fact.is_prompt:
-        text = (
-            version.tags.filter(key=_PROMPT_TEXT).values_list("value", flat=True).first() if version else None
-        )
-        return {**_same("version")(fact), "template": text, **described}
-    return {
-        **_same("version")(fact),
-        "source": version.source if version else "",
-        "run_id": (version.training_run_id or None) if version else None,
-        **described,
-    }
-
-
-def _stage_moved(fact: _Fact) -> dict[str, Any]:
-    return {
-        **_same("version")(fact),
-        "from_stage": _STAGES[fact.payload["from"]],
-        "to_stage": _STAGES[fact.payload["to"]],
+        **_same("version")(payload),
+        "from_stage": _STAGES[payload["from"]],
+        "to_stage": _STAGES[payload["to"]],
     }
 
 
 # Outbox event → the event about a model, the event about a prompt (none: nobody is told), and its payload.
-TABLE: dict[str, tuple[str, str, Callable[[_Fact], dict[str, Any]]]] = {
+TABLE: dict[str, tuple[str, str, Callable[[Payload], dict[str, Any]]]] = {
     "model.registered": ("registered_model.created", "prompt.created", _model_made),
     "model.tag_set": ("", "prompt_tag.set", _same("key", "value")),
     "model.tag_deleted": ("", "prompt_tag.deleted", _same("key")),
@@ -187,20 +162,15 @@ TABLE: dict[str, tuple[str, str, Callable[[_Fact], dict[str, Any]]]] = {
 }
 
 
-def heard_as(event: OutboxEvent, model: RegisteredModel | None) -> str:
+def heard_as(name: str, payload: Payload) -> str:
     """The name under which webhooks hear of an outbox event; empty when they do not."""
-    about_model, about_prompt, _ = TABLE.get(event.name, ("", "", _same()))
-    return about_prompt if _is_prompt(event, model) else about_model
+    about_model, about_prompt, _ = TABLE.get(name, ("", "", _same()))
+    return about_prompt if payload.get("is_prompt") else about_model
 
 
-def data_of(event: OutboxEvent, model: RegisteredModel | None) -> dict[str, Any]:
-    """What a webhook is told of it, from the outbox row and, where that says less, from the rows as they are now."""
-    fact = _Fact(event.payload, model, _is_prompt(event, model))
-    return TABLE[event.name][2](fact)
-
-
-def _is_prompt(event: OutboxEvent, model: RegisteredModel | None) -> bool:
-    return model.is_prompt if model is not None else bool(event.payload.get("is_prompt"))
+def data_of(name: str, payload: Payload) -> dict[str, Any]:
+    """What a webhook is told of an outbox event of TABLE."""
+    return TABLE[name][2](payload)
 
 
 def body(name: str, *, data: Mapping[str, Any], at: datetime) -> str:

@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from models_app.models import AuditEvent, Delivery, Membership, OutboxEvent, Role, Visibility, Webhook
-from models_app.registry import catalog, deliveries, events, hook_events, lifecycle, secrets, webhooks
+from models_app.registry import catalog, deliveries, hook_events, lifecycle, secrets, tags, webhooks
 from models_app.registry.errors import Damaged, Forbidden, Invalid, NotFound, Unauthenticated
 from models_app.tasks.dispatcher import dispatch
 from tests import builders
@@ -173,7 +173,7 @@ def test_nothing_is_sent_unsigned_because_the_secret_cannot_be_read(people, sett
 
 def test_every_event_of_a_model_in_mlflows_words(people):
     hook(people.root, events=list(hook_events.EXAMPLES))
-    model = builders.model(by=people.bob, purpose="Finds fraud.", tags={"area": "cards"})
+    model = builders.model(by=people.bob, card="Finds fraud.", tags={"area": "cards"})
     version = builders.version(
         model,
         by=people.bob,
@@ -185,17 +185,16 @@ def test_every_event_of_a_model_in_mlflows_words(people):
     lifecycle.set_alias(model, name="champion", version=version, by=people.bob)
     lifecycle.delete_alias(model, name="champion", by=people.bob)
     lifecycle.move(version, to="staging", by=people.bob)
-    payload = {"name": model.name, "version": 1, "key": "k", "value": "w"}
-    events.emit("version.tag_set", model=model, payload=payload)
-    events.emit("version.tag_deleted", model=model, payload=payload)
+    tags.set_version_tag(version, key="k", value="w", by=people.bob)
+    tags.delete_version_tag(version, key="k", by=people.bob)
     # Of these MLflow tells nobody.
-    events.emit("model.tag_set", model=model, payload={"name": model.name, "key": "k", "value": "w"})
-    catalog.update_model(model, by=people.alice, purpose="Else.")
+    tags.set_model_tag(model, key="k", value="w", by=people.alice)
+    catalog.update_model(model, by=people.alice, card="Else.")
     name = "risk--fraud-detector"
     assert [row[1:] for row in told()] == [
         (
             "registered_model.created",
-            {"name": name, "tags": {"area": "cards"}, "description": "Else."},
+            {"name": name, "tags": {"area": "cards"}, "description": "Finds fraud."},
         ),
         (
             "model_version.created",
@@ -223,15 +222,15 @@ def test_every_event_of_a_prompt(people):
     hook(people.root, events=list(hook_events.EXAMPLES))
     marks = {"mlflow.prompt.is_prompt": "true", "_mlflow_prompt_type": "text"}
     prompt = builders.model("greeting", by=people.bob, tags={**marks, "area": "mail"}, team="risk")
-    type(prompt).objects.filter(pk=prompt.pk).update(is_prompt=True)
     version = builders.version(
         prompt, by=people.bob, tags={**marks, "mlflow.prompt.text": "Hello {{name}}!", "k": "v"}
     )
     lifecycle.set_alias(prompt, name="live", version=version, by=people.bob)
     lifecycle.delete_alias(prompt, name="live", by=people.bob)
-    payload = {"name": "greeting", "version": 1, "key": "k", "value": "w"}
-    for event in ("version.tag_set", "version.tag_deleted", "model.tag_set", "model.tag_deleted"):
-        events.emit(event, model=prompt, payload=payload)
+    tags.set_version_tag(version, key="k", value="w", by=people.bob)
+    tags.delete_version_tag(version, key="k", by=people.bob)
+    tags.set_model_tag(prompt, key="k", value="w", by=people.bob)
+    tags.delete_model_tag(prompt, key="k", by=people.bob)
     tag = {"name": "greeting", "key": "k"}
     assert [row[1:] for row in told()] == [
         ("prompt.created", {"name": "greeting", "tags": {"area": "mail"}, "description": None}),
@@ -252,6 +251,13 @@ def test_every_event_of_a_prompt(people):
         ("prompt_tag.set", {**tag, "value": "w"}),
         ("prompt_tag.deleted", tag),
     ]
+
+
+def test_what_came_without_a_source_is_its_own(people):
+    hook(people.root, events=["model_version.created"])
+    builders.version(builders.model(by=people.bob), by=people.bob)
+    ((_, _, data),) = told()
+    assert (data["source"], data["run_id"]) == ("models:/risk--fraud-detector/1", None)
 
 
 def test_hooks_of_a_team_hear_of_its_models_only_private_ones_included(people):
