@@ -106,7 +106,8 @@ def test_every_pair_of_the_original_is_taken(api, event):
         ({"url": "https://u:p@127.0.0.1/"}, "Credentials"),
         ({"url": "https://nowhere.invalid/"}, "Cannot find nowhere.invalid"),
         ({"url": "https://x/" + "a" * 2000}, "url: "),
-        ({"url": "https://127.0.0.1/\u0000"}, "url: "),
+        ({"url": "https://127.0.0.1/\u0000"}, "NUL"),
+        ({"url": "https://127.0.0.1/\u0001"}, "url: "),
     ],
 )
 def test_wrong_fields(api, fields, said):
