@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from models_app.registry import catalog, lifecycle
+from models_app.registry.access import get_model
 from models_app.registry.errors import Invalid, Unauthenticated
 from models_app.registry.search import index
 from models_app.registry.search.query import find, parse
@@ -200,6 +201,17 @@ def test_the_index_follows_every_verb(shelf):
     lifecycle.move(made, to="archived", by=shelf.alice)
     catalog.delete_model(catalog.get_model("risk/attrition", by=shelf.alice), by=shelf.alice)
     assert names("attrition", shelf.alice) == []
+
+
+def test_an_alias_brings_its_model_to_the_top(shelf):
+    fraud = get_model("risk/fraudDetector", by=shelf.alice)
+    lifecycle.set_alias(fraud, name="champion", version=fraud.newest, by=shelf.alice)
+    assert names("team:risk", shelf.alice)[0] == "risk/fraudDetector"
+    churn = get_model("risk/churn", by=shelf.alice)
+    catalog.update_model(churn, by=shelf.alice, purpose="Who stays")
+    assert names("team:risk", shelf.alice)[0] == "risk/churn"
+    lifecycle.delete_alias(fraud, name="champion", by=shelf.alice)
+    assert names("team:risk", shelf.alice)[0] == "risk/fraudDetector"
 
 
 def test_rebuilding_changes_nothing(shelf):
