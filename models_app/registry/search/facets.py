@@ -19,8 +19,8 @@ from .query import documents
 # Values listed per facet; chosen ones are always among them.
 TOP = 50
 # Counting looks at this many of the newest models that fit, and at fewer for tags.
-COUNTED = 5_000
-TAGGED = 2_000
+COUNTED = 2_000
+TAGGED = 1_000
 _COLUMNS = {
     "task": "task",
     "library": "library",
@@ -97,7 +97,7 @@ def _count(query: SearchQuery, by: Actor, leaving_out: str, keys: list[str]) -> 
         readable = documents(query, by=by, leaving_out=leaving_out, with_words=False)
         if query.words and not terms:
             readable = readable.none()
-        found, params = words.hits(readable.values(*columns, found=F("pk")), terms)
+        hits, params = words.newest_hits(readable.values(*columns, found=F("pk")), terms, most=COUNTED + 1)
     except EmptyResultSet:
         return []
     selects = ["SELECT 'all', NULL, count(*) FROM hits"]
@@ -105,10 +105,7 @@ def _count(query: SearchQuery, by: Actor, leaving_out: str, keys: list[str]) -> 
         selects += _selects(key, limit=None if leaving_out else 4 * TOP)
     rows: list[tuple[str, Any, int]] = words.fetch(
         f"""
-        WITH found ({", ".join(columns)}, id) AS {words.HITS if query.is_narrow else "NOT MATERIALIZED"} ({found}),
-        hits AS MATERIALIZED (
-            SELECT * FROM found {words.NEWEST if terms else "ORDER BY updated_at DESC, id DESC"} LIMIT {COUNTED + 1}
-        )
+        WITH hits ({", ".join(columns)}, id) AS MATERIALIZED ({hits})
         {" UNION ALL ".join(selects)}
         """,
         params,

@@ -94,11 +94,6 @@ class SearchQuery:
         return bool(self.words or self.metrics or any(getattr(self, key) for key in FACETS))
 
     @property
-    def is_narrow(self) -> bool:
-        """Whether words or several metrics decide: what fits may be scattered, so it is found before it is ordered."""
-        return bool(self.words) or len(self.metrics) > 1
-
-    @property
     def sort_metric(self) -> str:
         """The metric to sort by, or nothing."""
         return self.sort.removeprefix("metric:") if self.sort.startswith("metric:") else ""

@@ -108,8 +108,8 @@ def documents(
         )
         # No statistics tell how rare “f1 above 0.97” is; looking does.
         few = list(measured.values_list("document", flat=True)[: FEW + 1])
-        fitting: Any = few if len(few) <= FEW else measured.values("document")
-        found = found.filter(pk__in=fitting)
+        fits = Q(pk__in=few) if len(few) <= FEW else index.words().among(measured.values("document"))
+        found = found.filter(fits)
     if with_words and query.words:
         terms = query.terms()
         found = found.filter(index.words().matching(terms)) if terms else found.none()
@@ -151,17 +151,22 @@ def _by_column(
         column, descending = _ORDERS.get(query.sort, _ORDERS["updated"])
         key = Collate(column, words.COLLATION) if column == "name_lower" else F(column)
         found = found.values_list("pk", key)
-    sql, params = found.query.sql_with_params()
-    mode = words.HITS if query.is_narrow else "NOT MATERIALIZED"
+    hits, params = found.query.sql_with_params()
     where, direction, compare = "", "DESC" if descending else "ASC", "<" if descending else ">"
+    order = f"ORDER BY key {direction}, id {direction}"
+    mode = words.HITS if query.words or query.metrics else "NOT MATERIALIZED"
     after: list[Any] = []
     if cursor:
         where, after = f"WHERE (key, id) {compare} (%s, %s)", _read_cursor(cursor, query.sort)
+    elif words.COUNTS_IN_ORDER:
+        fence = "OFFSET 0" if query.words else ""
+        hits = f"SELECT * FROM ({hits} {fence}) AS fitting (id, key) {order} LIMIT {TOTAL_CAP + 1}"
+        mode = "MATERIALIZED"
     rows = words.fetch(
         f"""
-        WITH hits (id, key) AS {mode} ({sql})
+        WITH hits (id, key) AS {mode} ({hits})
         SELECT id, key, (SELECT count(*) FROM (SELECT 1 FROM hits LIMIT {TOTAL_CAP + 1}) AS counted)
-        FROM hits {where} ORDER BY key {direction}, id {direction} LIMIT %s
+        FROM hits {where} {order} LIMIT %s
         """,
         [*params, *after, limit + 1],
         by_index=bool(query.words),

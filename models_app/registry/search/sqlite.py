@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
-from django.db.models import BooleanField, F, QuerySet
+from django.db.models import BooleanField, F, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from .grammar import Term
@@ -14,8 +14,8 @@ from .text import stems_of
 
 # Words become a set of ids, against which an ordered index is walked until a page is full.
 HITS = "NOT MATERIALIZED"
-# FTS5 gives hits by id without looking at all of them, and `hits` asks it to; it cannot by time of update.
-NEWEST = ""
+# Counting in any order is quicker than walking on until so many are met.
+COUNTS_IN_ORDER = False
 TAGS = "JOIN models_app_modeltag t ON t.model_id = newest.id"
 # Names in the order of their characters, which is what the index on them has.
 COLLATION = "BINARY"
@@ -44,16 +44,25 @@ def matching(terms: Sequence[Term]) -> RawSQL:
     )
 
 
-def hits(readable: QuerySet[Any], terms: Sequence[Term]) -> tuple[str, list[Any]]:
-    """A query for the same columns, `found` (the id) among them, of those documents in which every term occurs."""
+def among(ids: QuerySet[Any]) -> Q:
+    """The condition that a search document is one of these, of which there may be many."""
+    return Q(pk__in=ids)
+
+
+def newest_hits(readable: QuerySet[Any], terms: Sequence[Term], *, most: int) -> tuple[str, list[Any]]:
+    """A query for the `most` documents registered last (without terms: updated last) in which every term occurs.
+
+    `readable` has `updated_at` and `found` (the id) among its values. FTS5 gives hits by id without looking at all of
+    them, and cannot by time of update.
+    """
     sql, params = readable.query.sql_with_params()
     if not terms:
-        return sql, list(params)
+        return f"SELECT * FROM ({sql}) ORDER BY updated_at DESC, found DESC LIMIT {most}", list(params)
     return (
         f"""
         SELECT readable.* FROM models_app_searchwords CROSS JOIN ({sql}) AS readable
         ON readable.found = models_app_searchwords.rowid WHERE models_app_searchwords MATCH %s
-        ORDER BY models_app_searchwords.rowid DESC
+        ORDER BY models_app_searchwords.rowid DESC LIMIT {most}
         """,
         [*params, _match(terms)],
     )
