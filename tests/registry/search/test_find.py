@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from models_app.registry import catalog, lifecycle
 from models_app.registry.access import get_model
 from models_app.registry.errors import Invalid, Unauthenticated
-from models_app.registry.search import index
+from models_app.registry.search import index, postgres, query
 from models_app.registry.search.query import find, parse
 from tests import builders
 
@@ -201,6 +201,20 @@ def test_the_index_follows_every_verb(shelf):
     lifecycle.move(made, to="archived", by=shelf.alice)
     catalog.delete_model(catalog.get_model("risk/attrition", by=shelf.alice), by=shelf.alice)
     assert names("attrition", shelf.alice) == []
+
+
+@pytest.mark.parametrize("reading", [0, 4_000], ids=["by index", "by reading"])
+def test_only_the_newest_hits_are_judged(people, monkeypatch, reading):
+    for number in range(5):
+        builders.model(f"risk/{number}", by=people.alice, purpose="" if number == 3 else "credit lines")
+    monkeypatch.setattr(query, "CANDIDATES", 2)
+    monkeypatch.setattr(query, "TOTAL_CAP", 2)
+    monkeypatch.setattr(postgres, "READING", reading)
+    monkeypatch.setattr(postgres, "READING_PHRASES", reading)
+    for words in ("credit", '"credit lines"'):
+        page = find(parse(words), by=people.alice)
+        assert [row.model.name for row in page.rows] == ["risk/4", "risk/2"]
+        assert (page.total, page.total_is_capped) == (2, True)
 
 
 def test_an_alias_brings_its_model_to_the_top(shelf):
