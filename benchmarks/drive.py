@@ -245,11 +245,11 @@ def measure(call: Call, url: str, standing: Standing, *, connections: int, secon
 
 
 def table(runs: list[dict]) -> str:
-    """One run, or two beside each other with how much slower the second is."""
+    """One run, or two beside each other with how much slower the second is, and how much more it answered."""
     head = f"{'':36}" + "".join(f"{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}" for _ in runs)
     lines = [
         "  ".join(f"{run['models']} models, {run['versions']} versions, {run['database']}" for run in runs),
-        head + (f"{'p50 ×':>8}" if len(runs) > 1 else ""),
+        head + (f"{'p50 ×':>8}{'bytes ×':>9}" if len(runs) > 1 else ""),
     ]
     for name in runs[0]["calls"]:
         found = [run["calls"].get(name) for run in runs]
@@ -259,7 +259,9 @@ def table(runs: list[dict]) -> str:
             f"{one['per_second']:9}{one['p50_ms']:9}{one['p99_ms']:9}" for one in found
         )
         if len(runs) > 1:
-            line += f"{found[1]['p50_ms'] / found[0]['p50_ms']:8.1f}"
+            line += "".join(
+                f"{found[1][key] / found[0][key]:{width}.1f}" for key, width in (("p50_ms", 8), ("bytes", 9))
+            )
         wrong = [f"{count}× {status}" for one in found for status, count in one["not_200"].items()]
         lines.append(line + (f"   not 200: {', '.join(wrong)}" if wrong else ""))
     return "\n".join(lines)
