@@ -95,7 +95,7 @@ def create(request: HttpRequest, actor: Actor, message: CreateUpload, folder: st
         "upload_id": upload.uid,
         "credentials": [
             {
-                "url": _address(request, "mpu/part", signing.sign("part", upload.uid, number)),
+                "url": _address(request, "mpu/part", signing.sign("part", upload.uid, number, count)),
                 "part_number": number,
                 "headers": {},
             }
@@ -106,10 +106,11 @@ def create(request: HttpRequest, actor: Actor, message: CreateUpload, folder: st
 
 @signed_call("PUT")
 def put_part(request: HttpRequest, token: str) -> HttpResponse:
-    uid, number = signing.opened("part", token, valid=PART_VALID)
-    if declared_length(request) is None:
+    uid, number, count = signing.opened("part", token, valid=PART_VALID)
+    length = declared_length(request)
+    if length is None:
         raise Invalid("body", "A part needs its length declared.", next_step="Send Content-Length.")
-    tag = uploads.receive_part(uid, number, chunks(request))
+    tag = uploads.receive_part(uid, number, chunks(request), of=count, length=length)
     return HttpResponse(headers={"ETag": f'"{tag}"'})
 
 

@@ -1,7 +1,9 @@
-"""Files that arrive in parts: each part waits as a file of its own, then all become one blob.
+"""Files that arrive in parts: each is written where it belongs in one file, which becomes a blob when all are there.
 
-The parts of an upload are in `incoming/<upload>.parts/`, on a disk that every web process sees. A part's tag names its
-file, with its size in it: a part that was sent twice is two files, and the sender says which one counts.
+All parts but the last have one size, so a part knows its place. An upload is the folder `incoming/<upload>.parts/`, on
+a disk that every web process sees: `data`, the last part as `last`, an empty file `<number>.<tag>` for each part that
+arrived whole (its size is in the tag), and in the end `done` with digest and size. Whoever writes holds `lock` together
+with others, who makes the blob holds it alone: nobody can write into a blob.
 """
 
 from __future__ import annotations
@@ -14,16 +16,16 @@ import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from models_app.registry.errors import Invalid, NotFound, TooLarge
+from models_app.registry.errors import Conflict, Invalid, NotFound, TooLarge
 
 from . import storage
 from .storage import StoredBytes
 
+PATIENCE = 600.0
 _SUFFIX = ".parts"
 _TAG = re.compile(r"([0-9a-f]{1,12})-[0-9a-f]{16}")
 _PIECE = 1 << 20
@@ -36,115 +38,126 @@ def _folder(upload: str) -> Path:
     return root / f"{upload}{_SUFFIX}"
 
 
+def _ended() -> NotFound:
+    return NotFound("This upload has ended.", next_step="Start it again.")
+
+
 def open_for(upload: str) -> None:
     """Make room for an upload's parts."""
-    _folder(upload).mkdir(parents=True, exist_ok=True)
-
-
-def receive(upload: str, number: int, chunks: Iterable[bytes]) -> str:
-    """Store one part; returns its tag. Raises NotFound when the upload has ended."""
     folder = _folder(upload)
-    arriving = folder / f"{secrets.token_hex(8)}.arriving"
-    size = 0
-    try:
-        with arriving.open("xb", buffering=0) as file:
+    folder.mkdir(parents=True)
+    for name in ("data", "lock"):
+        (folder / name).touch(0o600)
+
+
+def receive(upload: str, number: int, chunks: Iterable[bytes], *, of: int, length: int, limit: int) -> str:
+    """Store part `number` of `of`, which has `length` bytes; returns its tag.
+
+    Raises Invalid("body") for another length, TooLarge when the file would be, NotFound when the upload has ended.
+    """
+    folder, alone = _folder(upload), number == of > 1
+    start = 0 if number == of else (number - 1) * length
+    if start + length > limit:
+        raise TooLarge(f"A file may have at most {limit} bytes.", limit=limit)
+    with _locked(folder, fcntl.LOCK_SH):
+        if (folder / "done").exists() or not (folder / "data").exists():
+            raise _ended()
+        # Never cut: what was sent twice has the same bytes, and the tag says how many count.
+        flags = os.O_WRONLY | (os.O_CREAT if alone else 0)
+        with open(os.open(folder / ("last" if alone else "data"), flags, 0o600), "wb", buffering=0) as file:
+            file.seek(start)
+            written = 0
             for chunk in chunks:
-                size += len(chunk)
-                view = memoryview(chunk)
+                view = memoryview(chunk)[: length - written]
+                written += len(chunk)
                 while view:
                     view = view[file.write(view) :]
-        tag = f"{size:x}-{secrets.token_hex(8)}"
-        arriving.rename(folder / _name(number, tag))
-    except FileNotFoundError as error:
-        raise NotFound("This upload has ended.", next_step="Start it again.") from error
-    except BaseException:
-        arriving.unlink(missing_ok=True)
-        raise
+            if written != length:
+                raise Invalid("body", f"{length} bytes were declared, {written} arrived.")
+            storage.begin_writing(file, start, length)
+        tag = f"{length:x}-{secrets.token_hex(8)}"
+        (folder / f"{number}.{tag}").touch()
     return tag
 
 
-def _name(number: int, tag: str) -> str:
-    return f"{number}.{tag}"
-
-
 def join(upload: str, tags: Mapping[int, str], *, limit: int) -> StoredBytes:
-    """Make one blob of the parts, in the order of their numbers; they stay until the upload is forgotten.
+    """Make a blob of parts 1 to n, named by their tags. Asked again it gives the same answer, till it is forgotten.
 
-    Later parts are appended to the first one's file, while another thread hashes them. A process that dies meanwhile
-    leaves parts that can be joined again. Raises Invalid("parts") for one that is not there, TooLarge past `limit`.
+    A process that dies meanwhile leaves what can be joined again. Raises Invalid("parts") for one that did not arrive
+    or has another size than the rest, TooLarge past `limit`, Conflict when parts still arrive after long.
     """
     folder = _folder(upload)
-    sizes = {}
-    for number, tag in tags.items():
-        match = _TAG.fullmatch(tag)
-        path = folder / _name(number, tag)
-        if match is None or not path.is_file():
-            raise Invalid("parts", f"Part {number} did not arrive, or with another ETag.")
-        sizes[path] = int(match[1], 16)
-    if sum(sizes.values()) > limit:
-        raise TooLarge(f"A file may have at most {limit} bytes.", limit=limit)
-    order = [folder / _name(number, tags[number]) for number in sorted(tags)]
-    with _alone(folder), ThreadPoolExecutor(1) as pool:
-        if not order[0].exists():
-            raise Invalid("parts", "The upload was completed by somebody else.")
-        digest = pool.submit(_digest, order, sizes)
-        _append(order, sizes)
-        stored = StoredBytes(digest.result(), sum(sizes.values()))
-        storage.adopt(order[0], stored)
+    data, done = folder / "data", folder / "done"
+    with _locked(folder, fcntl.LOCK_EX):
+        if done.exists():
+            sha256, _, size = done.read_text().partition(" ")
+            stored = StoredBytes(sha256, int(size))
+        else:
+            stored = _finished(
+                folder, [_size(folder, number, tags[number]) for number in sorted(tags)], limit
+            )
+            note = folder / "note"
+            note.write_text(f"{stored.sha256} {stored.size}")
+            note.rename(done)
+        if data.exists():
+            storage.adopt(data, stored)
+        for path in folder.iterdir():
+            if path.name not in ("done", "lock"):
+                path.unlink()
     return stored
 
 
+def _size(folder: Path, number: int, tag: str) -> int:
+    match = _TAG.fullmatch(tag)
+    if match is None or not (folder / f"{number}.{tag}").exists():
+        raise Invalid("parts", f"Part {number} did not arrive, or with another ETag.")
+    return int(match[1], 16)
+
+
+def _finished(folder: Path, sizes: list[int], limit: int) -> StoredBytes:
+    """Bring the last part to its place, and hash the whole."""
+    if len(set(sizes[:-1])) > 1:
+        raise Invalid("parts", "All parts but the last need one size.")
+    size = sum(sizes)
+    if size > limit:
+        raise TooLarge(f"A file may have at most {limit} bytes.", limit=limit)
+    with (folder / "data").open("r+b", buffering=0) as data:
+        if len(sizes) > 1:
+            data.seek(size - sizes[-1])
+            with (folder / "last").open("rb") as last:
+                _copy(last.fileno(), data.fileno(), sizes[-1])
+        data.truncate(size)
+        data.seek(0)
+        return StoredBytes(hashlib.file_digest(data, "sha256").hexdigest(), size)
+
+
+def _copy(source: int, target: int, count: int) -> None:
+    """Copy between open files, from where they stand."""
+    while count and (piece := os.read(source, min(count, _PIECE))):
+        count -= len(piece)
+        while piece:
+            piece = piece[os.write(target, piece) :]
+
+
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else joins these parts meanwhile; a process that dies lets go."""
+def _locked(folder: Path, kind: int) -> Iterator[None]:
+    """Hold the folder's lock, shared or alone; a process that dies lets go."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder / "lock", os.O_RDWR)
     except FileNotFoundError as error:
-        raise NotFound("This upload has ended.", next_step="Start it again.") from error
+        raise _ended() from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        end = time.monotonic() + PATIENCE
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                break
+            if time.monotonic() > end:
+                raise Conflict("Parts of this file still arrive.", next_step="Try again later.")
+            time.sleep(0.02)
         yield
     finally:
         os.close(descriptor)
-
-
-def _digest(order: Iterable[Path], sizes: Mapping[Path, int]) -> str:
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(_PIECE))
-    for path in order:
-        left = sizes[path]
-        with path.open("rb", buffering=0) as file:
-            # The first file grows meanwhile: only its own bytes count here.
-            while left and (count := file.readinto(buffer[: min(left, _PIECE)])):
-                digest.update(buffer[:count])
-                left -= count
-        if left:
-            raise Invalid("parts", "A part is shorter than it was.")
-    return digest.hexdigest()
-
-
-def _append(order: list[Path], sizes: Mapping[Path, int]) -> None:
-    first, *others = order
-    with first.open("r+b", buffering=0) as whole:
-        # What a process that died had appended.
-        whole.truncate(sizes[first])
-        written = sizes[first]
-        for path in others:
-            with path.open("rb", buffering=0) as part:
-                _copy(part.fileno(), whole.fileno(), at=written, count=sizes[path])
-            storage.begin_writing(whole, written, sizes[path])
-            written += sizes[path]
-
-
-def _copy(source: int, target: int, *, at: int, count: int) -> None:
-    done = 0
-    while done < count:
-        try:
-            copied = os.copy_file_range(source, target, count - done, done, at + done)
-        except (AttributeError, OSError):
-            copied = os.pwrite(target, os.pread(source, min(_PIECE, count - done), done), at + done)
-        if not copied:
-            raise Invalid("parts", "A part is shorter than it was.")
-        done += copied
 
 
 def forget(upload: str) -> None:
@@ -155,7 +168,7 @@ def forget(upload: str) -> None:
 
 
 def last_arrival(upload: str) -> float:
-    """When the last part began or ended to arrive, in seconds since 1970; 0 when there is no place for parts."""
+    """When a part arrived last, in seconds since 1970; 0 when there is no place for parts."""
     root = storage.incoming()
     with suppress(FileNotFoundError):
         if root is not None:

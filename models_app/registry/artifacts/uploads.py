@@ -54,15 +54,22 @@ def get_upload(holder: Holder, uid: str, path: str, *, by: Actor) -> ArtifactUpl
     return upload
 
 
-def receive_part(uid: str, number: int, chunks: Iterable[bytes]) -> str:
-    """Store a part of an upload for whom create_upload let in; returns the tag that completes it. Raises NotFound."""
-    return parts.receive(uid, number, chunks)
+def receive_part(uid: str, number: int, chunks: Iterable[bytes], *, of: int, length: int) -> str:
+    """Store a part of an upload for whom create_upload let in; returns the tag that completes it.
+
+    Raises Invalid("body"), TooLarge, and NotFound when the upload has ended.
+    """
+    return parts.receive(uid, number, chunks, of=of, length=length, limit=settings.MAX_FILE_BYTES)
 
 
 def complete_upload(
     holder: Holder, upload: ArtifactUpload, tags: Mapping[int, str], *, by: Actor
 ) -> StoredFile:
-    """Make the file of its parts, named by number and tag, and put it. Raises Invalid("parts") and as `put` does."""
+    """Make the file of its parts, named by number and tag, and put it.
+
+    Who asks again, because the answer was lost or took long, gets the same: the upload is known till it is swept.
+    Raises Invalid("parts"), Conflict, and as `put` does.
+    """
     wanted = set(range(1, upload.part_count + 1))
     if tags.keys() != wanted:
         lacking = sorted(wanted - tags.keys())[:10]
@@ -74,10 +81,7 @@ def complete_upload(
         )
     stored = parts.join(upload.uid, tags, limit=settings.MAX_FILE_BYTES)
     file = StoredFile(upload.path, stored.sha256, stored.size)
-    with transaction.atomic():
-        trees.put(holder, [file], by=by)
-        ArtifactUpload.objects.filter(pk=upload.pk).delete()
-    parts.forget(upload.uid)
+    trees.put(holder, [file], by=by)
     return file
 
 

@@ -69,7 +69,7 @@ def test_parts_in_any_order_and_twice(api, root, nobody, begin, artifacts):
     upload = begin(folder="/big")
     assert [credential["part_number"] for credential in upload["credentials"]] == [1, 2, 3]
     jobs = list(zip(upload["credentials"], PARTS, strict=True))
-    send(nobody, jobs[0][0], b"a first try that broke")
+    send(nobody, jobs[0][0], b"x" * 1000)
     random.shuffle(jobs)
     parts = [send(nobody, credential, content) for credential, content in jobs]
     assert not TreeEntry.objects.exists()
@@ -77,8 +77,7 @@ def test_parts_in_any_order_and_twice(api, root, nobody, begin, artifacts):
     got = api.dave.get(f"{PROXIED}/artifacts/{root}/big/model.bin")
     assert body_of(got) == b"".join(PARTS)
     assert got["ETag"] == f'"{hashlib.sha256(b"".join(PARTS)).hexdigest()}"'
-    assert not ArtifactUpload.objects.exists()
-    assert not list((artifacts / "incoming").iterdir())
+    assert {path.name for path in (artifacts / "incoming").glob("*/*")} == {"done", "lock"}
 
 
 def test_what_a_completion_needs(api, root, nobody, begin):
@@ -100,8 +99,8 @@ def test_what_a_completion_needs(api, root, nobody, begin):
     assert complete(api.bob, root, {"upload_id": "0" * 32}, parts).status_code == 404
     assert complete(api.bob, root, upload, parts, path="other.bin").status_code == 404
     assert complete(api.dave, root, upload, parts).status_code == 403
-    assert complete(api.bob, root, upload, parts).status_code == 200
-    assert complete(api.bob, root, upload, parts).status_code == 404
+    for _ in range(2):  # Clients ask again when an answer is lost.
+        assert complete(api.bob, root, upload, parts).status_code == 200
 
 
 def test_abort(api, root, nobody, begin, artifacts):
