@@ -57,7 +57,7 @@ class Grammar:
 
 _TOKEN = re.compile(
     r"""\s*(?:
-        (?P<string>'[^']*'|"[^"]*")
+        (?P<string>'(?:[^']|'')*'|"[^"]*")
       | (?P<tick>`[^`]*`)
       | (?P<op><=|>=|!=|<>|=|<|>)
       | (?P<punct>[(),.;])

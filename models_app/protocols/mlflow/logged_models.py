@@ -24,7 +24,7 @@ from models_app.registry.access import Actor
 from models_app.registry.errors import NotFound
 
 from . import locations
-from .errors import WireError, missing
+from .errors import WireError
 from .logged_model_search import STATUS, DatasetFilter, OrderBy, narrowed, page_of
 from .wire import IntLike, KeyValue, Nothing, by_method, call, ms, number, pairs, present, whole
 
@@ -219,7 +219,7 @@ def log_params(request: HttpRequest, actor: Actor, message: Params, model_id: st
 
 
 class Search(msgspec.Struct):
-    experiment_ids: list[str]
+    experiment_ids: list[str] = []
     filter: str = ""
     datasets: list[DatasetFilter] = []
     max_results: IntLike = 0
@@ -229,8 +229,6 @@ class Search(msgspec.Struct):
 
 @call(Search)
 def search(request: HttpRequest, actor: Actor, message: Search) -> dict[str, Any]:
-    if not message.experiment_ids:
-        raise missing("experiment_ids")
     limit = whole(message.max_results, "max_results") or DEFAULT_PAGE
     if not 1 <= limit <= MAX_PAGE:
         raise WireError(

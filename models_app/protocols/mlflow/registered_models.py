@@ -16,7 +16,7 @@ from models_app.registry.errors import NotFound
 from . import registry_rows, registry_search
 from .errors import WireError
 from .registry_rows import find_model, find_version, stage_of
-from .wire import IntLike, KeyValue, by_method, call, pairs
+from .wire import IntLike, KeyValue, by_method, call, pairs, present
 
 
 class Create(msgspec.Struct):
@@ -122,7 +122,7 @@ def latest_versions(request: HttpRequest, actor: Actor, message: Latest) -> dict
     ids = [pk for pk in next(iter(rows), ()) if pk]
     found = list(ModelVersion.objects.filter(pk__in=ids).order_by().values(*registry_rows.VERSION))
     found.sort(key=lambda row: ids.index(row["id"]))
-    return {"model_versions": registry_rows.versions(found)}
+    return present(model_versions=registry_rows.versions(found))
 
 
 @call(Tag)

@@ -179,7 +179,7 @@ def _body(request: HttpRequest) -> dict[str, Any]:
         request.headers.get("Content-Length", "0") not in ("", "0")
         and request.content_type != "application/json"
     ):
-        raise WireError("Bad Request. Content-Type must be application/json.", code="BAD_REQUEST")
+        raise WireError("Bad Request. Content-Type must be application/json.")
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdigit() or int(length) > limits.json_bytes():
         raise core.TooLarge(f"At most {limits.json_bytes()} bytes are taken here.", limit=limits.json_bytes())
@@ -294,12 +294,10 @@ def tags(rows: Any) -> list[dict[str, str]]:
 
 
 def pairs(items: list[KeyValue], name: str) -> dict[str, str]:
-    """Key and value messages as a dict. Raises WireError for one without key, or with two values."""
+    """Key and value messages as a dict; of two with one key the later counts. Raises WireError for one without key."""
     result: dict[str, str] = {}
     for item in items:
         if not item.key:
             raise errors.missing(f"{name}.key")
-        if result.get(item.key, item.value) != item.value:
-            raise WireError(f"Duplicate parameter keys have been submitted: '{item.key[:100]}' in {name}.")
         result[item.key] = item.value
     return result
