@@ -154,9 +154,7 @@ def experiment_number(text: str) -> int:
 
 def _texts(items: list[KeyValue], name: str) -> dict[str, str]:
     """Keys and values; of a tag that is there twice the last counts, as everywhere for tags."""
-    if name == "tags":
-        items = list({item.key: item for item in items}.values())
-    return {key: value or "" for key, value in pairs(items, name).items()}
+    return {key: value or "" for key, value in pairs(items, name, once=name == "params").items()}
 
 
 @call(Nothing, "GET")

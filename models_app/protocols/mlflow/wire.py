@@ -293,11 +293,16 @@ def tags(rows: Any) -> list[dict[str, str]]:
     return [{"key": row.key, "value": row.value} for row in rows]
 
 
-def pairs(items: list[KeyValue], name: str) -> dict[str, str]:
-    """Key and value messages as a dict; of two with one key the later counts. Raises WireError for one without key."""
+def pairs(items: list[KeyValue], name: str, *, once: bool = False) -> dict[str, str]:
+    """Key and value messages as a dict. Of two with one key the later counts, unless each may have but one value.
+
+    Raises WireError for one without key, and for the other value.
+    """
     result: dict[str, str] = {}
     for item in items:
         if not item.key:
             raise errors.missing(f"{name}.key")
+        if once and result.get(item.key, item.value) != item.value:
+            raise WireError(f"Duplicate parameter keys have been submitted: '{item.key[:100]}' in {name}.")
         result[item.key] = item.value
     return result

@@ -73,7 +73,7 @@ OF_MODELS = [
     ("description LIKE '%letter%'", ["Alpha"]),
     ("last_updated_timestamp > 0", ALL),
     ("creation_timestamp < 1000", []),
-    ("name = '''; DROP TABLE models_app_registeredmodel; --'", None),
+    ("name = '''; DROP TABLE models_app_registeredmodel; --'", []),
     ('name = "\'; DROP TABLE models_app_registeredmodel; --"', []),
 ]
 
