@@ -11,7 +11,7 @@ from .base import RegistryAdmin
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(RegistryAdmin):
-    list_display = ("at", "actor_name", "verb", "subject", "door", "token_prefix", "address", "reason")
+    list_display = ("at", "actor_name", "verb", "subject", "reason", "door")
     list_filter = ("door",)
     search_fields = ("subject", "actor_name", "verb", "request_id")
     ordering = ("-id",)

@@ -34,6 +34,8 @@ class ModelrySite(admin.AdminSite):
     site_header = "Modelry admin"
     index_title = "Tables"
     site_url = "/"
+    # Lists need the width; the index is one click away.
+    enable_nav_sidebar = False
     empty_value_display = "–"
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:

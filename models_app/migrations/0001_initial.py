@@ -130,6 +130,7 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'verbose_name': 'API token',
                 'ordering': ['-created_at', '-id'],
             },
         ),
@@ -483,6 +484,7 @@ class Migration(migrations.Migration):
                 ('manifest', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='entries', to='models_app.manifest')),
             ],
             options={
+                'verbose_name_plural': 'manifest entries',
                 'ordering': ['path'],
                 'constraints': [models.UniqueConstraint(fields=('manifest', 'path'), name='manifest_path_once')],
             },
@@ -552,6 +554,7 @@ class Migration(migrations.Migration):
                 ('model', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='aliases', to='models_app.registeredmodel')),
             ],
             options={
+                'verbose_name_plural': 'aliases',
                 'ordering': ['name'],
                 'constraints': [models.UniqueConstraint(fields=('model', 'name'), name='alias_once_per_model')],
             },

@@ -83,6 +83,7 @@ class ManifestEntry(models.Model):
     size = models.BigIntegerField(editable=False)
 
     class Meta:
+        verbose_name_plural = "manifest entries"
         ordering = ["path"]
         constraints = [models.UniqueConstraint(fields=["manifest", "path"], name="manifest_path_once")]
 

@@ -58,6 +58,7 @@ class Alias(models.Model):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name_plural = "aliases"
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["model", "name"], name="alias_once_per_model")]
 
