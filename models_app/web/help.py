@@ -48,5 +48,9 @@ print(answer.json()["version"])""",
 
 def clients(request: HttpRequest) -> HttpResponse:
     """Addresses and lines to paste for REST and Python."""
-    context = {"base_url": request.build_absolute_uri("/").rstrip("/"), **LINES}
-    return render(request, "help/clients.html", context)
+    here = request.build_absolute_uri("/").rstrip("/")
+    environments = {
+        "environment": f"export MODELRY_URL={here}\nexport MODELRY_TOKEN=mdl_…",
+        "mlflow_environment": f"export MLFLOW_TRACKING_URI={here}\nexport MLFLOW_TRACKING_TOKEN=$MODELRY_TOKEN",
+    }
+    return render(request, "help/clients.html", environments | LINES)

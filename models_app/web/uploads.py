@@ -35,7 +35,12 @@ def _show(
     request: PageRequest, model: RegisteredModel, form: UploadForm, *, error: RegistryError | None = None
 ) -> HttpResponse:
     context = {"model": model, "form": form, "error": error, "section": "models"}
-    context["url"] = request.build_absolute_uri(f"/api/v1/models/{model.name}/versions")
+    url = request.build_absolute_uri(f"/api/v1/models/{model.name}/versions")
+    context["command"] = (
+        f'curl -H "Authorization: Bearer $MODELRY_TOKEN" \\\n'
+        f'  -F \'metadata={{"metrics": {{"f1": 0.91}}}}\' \\\n'
+        f"  -F 'file=@model.safetensors' \\\n  \"{url}\""
+    )
     return render(request, "versions/upload.html", context, status=422 if error or form.errors else 200)
 
 
