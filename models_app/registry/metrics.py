@@ -130,6 +130,7 @@ class Point:
     number: int
     value: float
     stage: str
+    promoted: bool
 
 
 def series(model: RegisteredModel, name: str) -> list[Point]:
@@ -137,7 +138,9 @@ def series(model: RegisteredModel, name: str) -> list[Point]:
     rows = list(
         VersionMetric.objects.filter(version__model=model, name=name)
         .order_by("-version__number")
-        .values_list("version__number", "value", "version__stage", "dataset", "split")[: SERIES * 4]
+        .values_list(
+            "version__number", "value", "version__stage", "version__last_promoted_at", "dataset", "split"
+        )[: SERIES * 4]
     )
     counts: dict[tuple[str, str], int] = {}
     for *_, dataset, split in rows:
@@ -145,7 +148,11 @@ def series(model: RegisteredModel, name: str) -> list[Point]:
     if not counts:
         return []
     usual = max(counts, key=lambda where: counts[where])
-    points = [Point(number, value, stage) for number, value, stage, *where in rows if tuple(where) == usual]
+    points = [
+        Point(number, value, stage, promoted is not None)
+        for number, value, stage, promoted, *where in rows
+        if tuple(where) == usual
+    ]
     return points[:SERIES][::-1]
 
 

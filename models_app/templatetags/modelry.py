@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -164,17 +163,3 @@ def person(user: Any) -> str:
         return user
     full = user.get_full_name() if hasattr(user, "get_full_name") else ""
     return full or getattr(user, "username", "") or str(user)
-
-
-@register.filter
-def sparkline(values: Iterable[float | None]) -> str:
-    """Points of a line through `values` in a box of 120 × 24; empty when two finite ones do not exist."""
-    kept = [(i, v) for i, v in enumerate(values or []) if v is not None and math.isfinite(v)]
-    if len(kept) < 2:
-        return ""
-    low, high = min(v for _, v in kept), max(v for _, v in kept)
-    first, width, height = kept[0][0], kept[-1][0] - kept[0][0], high - low
-    return " ".join(
-        f"{(i - first) / width * 118 + 1:.1f},{22 - (v - low) / height * 20 if height else 12:.1f}"
-        for i, v in kept
-    )

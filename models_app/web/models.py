@@ -19,6 +19,7 @@ from models_app.registry.errors import Conflict, Forbidden, Invalid
 
 from .door import PageRequest, page, posted, show_problems
 from .forms import DeleteForm, ModelForm, ReasonForm, RegisterForm, RenameForm, tags_to
+from .pictures import history
 from .snippets import snippets
 
 PAGE = 50
@@ -78,8 +79,7 @@ def model(request: PageRequest, name: str) -> HttpResponse:
         "toc": card.toc if len(card.toc) > 2 else (),
         "card_template": "" if shown.card else cards.template(shown),
         "headline": headline,
-        "points": points,
-        "point_values": [point.value for point in points],
+        "history": history(points),
         "revision": revision,
         "revisions": _revisions(shown, hero is not None),
         "snippets": snippets(request, shown, revision) if shown.newest else [],
@@ -121,8 +121,7 @@ def versions(request: PageRequest, name: str) -> HttpResponse:
         "stage": stage if stage in Stage.values else "",
         "stages": Stage.choices,
         "headline": headline,
-        "points": points,
-        "point_values": [point.value for point in points],
+        "history": history(points),
     }
     return render(request, "models/versions.html", context)
 

@@ -157,14 +157,3 @@ def test_icons_are_decoration_unless_labelled():
     labelled = tags.icon("check", '"met"')
     assert 'role="img"' in labelled
     assert 'aria-label="&quot;met&quot;"' in labelled
-
-
-def test_a_sparkline_needs_two_values():
-    assert tags.sparkline([0.5]) == ""
-    assert tags.sparkline([None, float("nan"), 1]) == ""
-    assert tags.sparkline(None) == ""
-
-
-def test_a_sparkline_fills_its_box_and_skips_gaps():
-    assert tags.sparkline([0, None, 1]) == "1.0,22.0 119.0,2.0"
-    assert tags.sparkline([3, 3]) == "1.0,12.0 119.0,12.0"
