@@ -101,7 +101,8 @@ def _dots(result: Comparison) -> list[dict[str, Any]]:
                     {
                         "version": version,
                         "value": value,
-                        "x": round(10 + 280 * ((value - low) / spread if spread else 0.5), 1),
+                        "x": round(16 + 448 * ((value - low) / spread if spread else 0.5), 1),
+                        "label_y": 38 if place % 2 else 10,
                         "is_base": place == 0,
                     }
                     for place, (version, value) in enumerate(zip(result.versions, values, strict=True))
