@@ -6,6 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from models_app.http.paging import keyset_page
+from models_app.models import AuditEvent
 from models_app.registry import audit, lifecycle
 from models_app.registry.access import get_model
 
@@ -38,7 +39,15 @@ def model(request: PageRequest, name: str) -> HttpResponse:
     )
     context = frame(request, shown, "activity") | {
         "transitions": lifecycle.history(shown)[:PAGE],
-        "events": [{"event": event, "verb": VERBS.get(event.verb, event.verb)} for event in listed.items],
+        "events": [
+            {"event": event, "verb": VERBS.get(event.verb, event.verb), "to": _to(event)}
+            for event in listed.items
+        ],
         "next_cursor": listed.next_cursor,
     }
     return render(request, "activity/activity.html", context)
+
+
+def _to(event: AuditEvent) -> str:
+    """Where a version went, for the sentence."""
+    return event.after.get("stage", "") if event.verb in ("version.moved", "version.rolled_back") else ""
