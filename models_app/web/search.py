@@ -41,7 +41,9 @@ def search(request: PageRequest) -> HttpResponse:
         wrong = {problem.field for problem in error.problems}
         context["problems"] = error.problems
         query = _without(request.GET, wrong)
-    context |= {"query": query, "typed": request.GET.get("metric", "") if context.get("problems") else ""}
+    context |= {"query": query, "typed": "", "typed_words": ""}
+    if context.get("problems"):
+        context |= {"typed": request.GET.get("metric", ""), "typed_words": request.GET.get("q", "")}
     part = request.headers.get("HX-Target", "") if request.headers.get("HX-Request") else ""
     if part.endswith("facets"):
         return render(request, "search/search.html#facets", context | _facets(query, request))
@@ -90,11 +92,17 @@ def _facets(query: SearchQuery, request: PageRequest) -> dict[str, Any]:
 
 
 def _wider(query: SearchQuery, request: PageRequest) -> list[dict[str, Any]]:
-    """For each thing applied: how many models there would be without it."""
+    """For each thing applied: how many models there would be without it, where that helps."""
     wider = []
     for chip in query.chips()[:6]:
         found = find(chip.without, by=request.actor, limit=1)
-        wider.append(
-            {"chip": chip, "url": address(chip.without), "total": found.total, "more": found.total_is_capped}
-        )
+        if found.total:
+            wider.append(
+                {
+                    "chip": chip,
+                    "url": address(chip.without),
+                    "total": found.total,
+                    "more": found.total_is_capped,
+                }
+            )
     return wider
