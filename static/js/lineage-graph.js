@@ -58,7 +58,10 @@
       const size = graph.graph();
       const head = draw("marker", { id: "lineage-head", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
         draw("path", { class: "edge-head", d: "M0,0 L8,4 L0,8 z" }));
-      const svg = draw("svg", { role: "group", "aria-label": this.getAttribute("aria-label") || "Lineage", width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, preserveAspectRatio: "xMinYMin" }, draw("defs", {}, head));
+      // A picture a little too wide shrinks; a much wider one scrolls, so that its words stay readable.
+      const room = this.clientWidth;
+      const scale = size.width > room && size.width < room * 1.5 ? room / size.width : 1;
+      const svg = draw("svg", { role: "group", "aria-label": this.getAttribute("aria-label") || "Lineage", width: size.width * scale, height: size.height * scale, viewBox: `0 0 ${size.width} ${size.height}`, preserveAspectRatio: "xMinYMin" }, draw("defs", {}, head));
       for (const key of graph.edges()) {
         const edge = graph.edge(key);
         const line = draw("path", { class: "edge", d: path(edge.points), "marker-end": "url(#lineage-head)" });
