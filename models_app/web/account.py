@@ -16,6 +16,7 @@ from models_app.models import ApiToken, User
 from models_app.registry import people
 from models_app.registry.errors import Invalid, NotFound
 
+from .context import site_address
 from .door import PageRequest, page, posted, show_problems
 from .forms import LoginForm, ProfileForm, TokenForm
 
@@ -102,7 +103,7 @@ def tokens(request: PageRequest) -> HttpResponse:
             form = TokenForm(initial={"scopes": ["read"]})
     rows = ApiToken.objects.filter(user=user).order_by("revoked_at", "-created_at")[:200]
     context = {"form": form, "tokens": rows, "made": made, "secret": secret, "now": timezone.now()}
-    context["base_url"] = request.build_absolute_uri("/").rstrip("/")
+    context["base_url"] = site_address(request)
     return render(request, "account/tokens.html", context, status=422 if form.errors else 200)
 
 

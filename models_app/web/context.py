@@ -6,6 +6,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 
 
@@ -20,3 +21,8 @@ def _version() -> str:
 def frame(request: HttpRequest) -> dict[str, Any]:
     """Context of the frame; the view adds `section`."""
     return {"modelry_version": _version(), "actor": getattr(request, "actor", None)}
+
+
+def site_address(request: HttpRequest) -> str:
+    """Where clients reach this site, without a slash at the end: as it is known to people, else as it was asked."""
+    return settings.PUBLIC_URL.rstrip("/") or request.build_absolute_uri("/").rstrip("/")

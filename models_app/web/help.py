@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from .context import site_address
+
 _AUTH = '-H "Authorization: Bearer $MODELRY_TOKEN"'
 LINES = {
     "mlflow": """import mlflow, mlflow.sklearn
@@ -48,7 +50,7 @@ print(answer.json()["version"])""",
 
 def clients(request: HttpRequest) -> HttpResponse:
     """Addresses and lines to paste for REST and Python."""
-    here = request.build_absolute_uri("/").rstrip("/")
+    here = site_address(request)
     environments = {
         "environment": f"export MODELRY_URL={here}\nexport MODELRY_TOKEN=mdl_…",
         "mlflow_environment": f"export MLFLOW_TRACKING_URI={here}\nexport MLFLOW_TRACKING_TOKEN=$MODELRY_TOKEN",

@@ -13,6 +13,7 @@ from models_app.registry.errors import Invalid
 from models_app.registry.search import facets
 from models_app.registry.search.query import SearchQuery, find, parse
 
+from .context import site_address
 from .door import PageRequest, page
 
 SORTS = [("relevance", "Best match"), ("updated", "Last updated"), ("created", "Newest"), ("name", "Name")]
@@ -31,7 +32,7 @@ def search(request: PageRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "section": "models",
         "sorts": SORTS,
-        "base_url": request.build_absolute_uri("/")[:-1],
+        "base_url": site_address(request),
     }
     models_for(request.actor)
     try:

@@ -10,6 +10,8 @@ from django.http import HttpRequest
 from models_app.models import RegisteredModel, Stage
 from models_app.registry import names
 
+from .context import site_address
+
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
@@ -21,9 +23,8 @@ class Snippet:
 
 def snippets(request: HttpRequest, model: RegisteredModel, revision: str) -> list[Snippet]:
     """How to get a revision of a model, per client."""
-    root = request.build_absolute_uri("/api/v1/models/") + quote(model.name)
-    version = f"{root}/versions/{quote(revision)}"
-    here = request.build_absolute_uri("/").rstrip("/")
+    here = site_address(request)
+    version = f"{here}/api/v1/models/{quote(model.name)}/versions/{quote(revision)}"
     return [
         Snippet("MLflow", mlflow_lines(here, model, revision)),
         Snippet(

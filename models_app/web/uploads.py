@@ -17,6 +17,7 @@ from models_app.registry import catalog
 from models_app.registry.access import Right, get_model
 from models_app.registry.errors import Conflict, Invalid, RegistryError, TooLarge
 
+from .context import site_address
 from .door import PageRequest, page, show_problems
 from .version_forms import UploadForm, metadata_from, prefilled
 
@@ -35,7 +36,7 @@ def _show(
     request: PageRequest, model: RegisteredModel, form: UploadForm, *, error: RegistryError | None = None
 ) -> HttpResponse:
     context = {"model": model, "form": form, "error": error, "section": "models"}
-    url = request.build_absolute_uri(f"/api/v1/models/{model.name}/versions")
+    url = f"{site_address(request)}/api/v1/models/{model.name}/versions"
     context["command"] = (
         f'curl -H "Authorization: Bearer $MODELRY_TOKEN" \\\n'
         f'  -F \'metadata={{"metrics": {{"f1": 0.91}}}}\' \\\n'
