@@ -182,15 +182,20 @@
       }
       const page = type.includes("html") ? new DOMParser().parseFromString(request.responseText, "text/html") : null;
       const shown = page?.querySelector("main .problem, main h1")?.textContent.trim().replace(/\s+/g, " ");
-      this.refuse({ title: told.title || "The registry refused this upload", detail: told.detail || shown || `Status ${request.status}`, ...told });
+      this.refuse({ ...told, title: "Nothing was registered", detail: told.detail || shown || `Status ${request.status}` });
+    }
+
+    // A field as the form calls it.
+    label(field) {
+      return this.querySelector(`label[for="id_${CSS.escape(field)}"]`)?.firstChild.textContent.trim() || field;
     }
 
     refuse({ title, detail, errors = [], next_step, request_id }) {
       this.request = null;
       this.busy(false);
       this.render();
-      const lines = errors.map(({ field, message }) => make("li", {}, field ? make("strong", { textContent: `${field}: ` }) : "", message));
-      this.problem.replaceChildren(make("h2", { textContent: title }), make("p", { className: "mb-0", textContent: detail || "" }),
+      const lines = errors.map(({ field, message }) => make("li", {}, field ? make("strong", { textContent: `${this.label(field)}: ` }) : "", message));
+      this.problem.replaceChildren(make("h2", { textContent: title }), ...(detail && !lines.length ? [make("p", { className: "mb-0", textContent: detail })] : []),
         ...(lines.length ? [make("ul", {}, ...lines)] : []),
         ...(next_step ? [make("p", { className: "mb-0", textContent: next_step })] : []),
         ...(request_id ? [make("p", { className: "muted small mb-0", textContent: `Reference ${request_id}` })] : []));
