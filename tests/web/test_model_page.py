@@ -14,7 +14,7 @@ ONE_LINE = " ".join(MARKUP.split())
 def test_the_page_says_what_is_in_production_and_how_to_use_it(pages, model):
     shown = page(pages.dave.get(HERE))
     text = shown.text()
-    for told in ("Finds fraud.", "v2", "promoted by carol", "f1", "curl", "Latest moves"):
+    for told in ("Finds fraud.", "v2", "promoted just now by carol", "f1", "curl", "Latest moves"):
         assert told in text
     assert "versions/production/archive.zip" in text
     assert "/models/risk/fraud-detector@2/" in shown.links()
