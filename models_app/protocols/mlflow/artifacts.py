@@ -21,6 +21,7 @@ from models_app.registry.access import Actor
 from models_app.registry.artifacts import trees
 from models_app.registry.artifacts.trees import Listed
 from models_app.registry.errors import Invalid, NotFound
+from models_app.registry.logged_models import get_logged_model
 
 from . import locations, places, transfers
 from .errors import WireError, missing
@@ -167,7 +168,7 @@ def list_of_run(request: HttpRequest, actor: Actor, message: ListOfRun) -> dict[
 @invalid_paths()
 def list_of_model(request: HttpRequest, actor: Actor, message: ListOfModel, model_id: str) -> dict[str, Any]:
     """Paths are relative to the logged model's root."""
-    model = places.get_logged_model(model_id, by=actor)
+    model = get_logged_model(model_id, by=actor)
     below = _below(message.artifact_directory_path)
     root = locations.of_logged_model(model.experiment_id, model.uid)
     return {"root_uri": root} | files(trees.listing(model.tree_id, below), below=below)

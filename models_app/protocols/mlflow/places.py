@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from models_app.registry.artifacts import trees
 from models_app.registry.artifacts.blobs import StoredFile
 from models_app.registry.artifacts.trees import Listed
 from models_app.registry.errors import Forbidden, Invalid, NotFound
-from models_app.registry.logged_models import get_logged_model, logged_models_for
+from models_app.registry.logged_models import logged_models_for
 
 from .errors import WireError
 from .locations import Place, place_of
@@ -107,8 +107,16 @@ def holder(place: Place | None, *, by: Actor) -> trees.Holder:
         raise Forbidden(
             "A registered version is sealed: its files never change.", next_step="Register another version."
         )
-    get: Callable[..., trees.Holder] = runs.get_run if place.kind == "run" else get_logged_model
-    found = get(place.key, by=by)
-    if found.experiment_id != place.experiment:
+    rows: Any = runs.runs_for(by) if place.kind == "run" else logged_models_for(by)
+    # Only what writing asks for: this stands before every file that comes.
+    columns = ("uid", "deleted_at", "tree", "experiment__deleted_at", "experiment__team__slug")
+    found: trees.Holder | None = (
+        rows.select_related(None)
+        .select_related("experiment__team")
+        .only(*columns)
+        .filter(uid=place.key, experiment=place.experiment)
+        .first()
+    )
+    if found is None:
         raise NotFound(f"There is no {place.kind} {place.key} in experiment {place.experiment}.")
     return found

@@ -182,8 +182,7 @@ def _place(whole: Sequence[tuple[Path, StoredBytes]]) -> None:
     folders: set[Path] = set()
     for path, stored in whole:
         target = root / blob_name(stored.sha256)
-        _move_into_place(path, target, stored.size)
-        folders.update(list(target.parents)[:3])
+        folders.update(_move_into_place(path, target, stored.size))
     _sync(folders)
 
 
@@ -214,7 +213,9 @@ def begin_writing(file: IO[bytes], start: int, length: int) -> None:
         os.posix_fadvise(file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
 
 
-def _move_into_place(path: Path, target: Path, size: int) -> None:
+def _move_into_place(path: Path, target: Path, size: int) -> list[Path]:
+    """Give the file its name; returns the folders that changed by it."""
+    changed = [target.parent]
     try:
         there = target.stat().st_size == size
     except FileNotFoundError:
@@ -222,13 +223,15 @@ def _move_into_place(path: Path, target: Path, size: int) -> None:
     if there:
         path.unlink()
         os.utime(target)  # wanted again: the sweep spares young files
-        return
+        return changed
     path.chmod(0o440)
     try:
         path.replace(target)
     except FileNotFoundError:
+        changed += list(target.parents)[1:3]
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)
+    return changed
 
 
 def _send(path: Path, stored: StoredBytes) -> None:

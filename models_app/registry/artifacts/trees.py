@@ -122,7 +122,11 @@ def require_writing(holder: Holder, *, by: Actor) -> None:
     """Raises Forbidden, or Invalid for one that takes nothing more: before bytes are received, and again with them."""
     require_logging(by, holder.experiment.team)
     if holder.deleted_at is not None or holder.experiment.deleted_at is not None:
-        raise Invalid("", f"{_called(holder)} must be in the 'active' state: it is deleted.")
+        raise _inactive(holder)
+
+
+def _inactive(holder: Holder) -> Invalid:
+    return Invalid("", f"{_called(holder)} must be in the 'active' state: it is deleted.")
 
 
 @transaction.atomic
@@ -152,19 +156,18 @@ def put(holder: Holder, files: Sequence[StoredFile], *, by: Actor) -> None:
 
 
 def _lock(holder: Holder, *, by: Actor) -> Holder:
-    """The holder as it is now, locked."""
+    """The holder as it is now, locked: its own columns, as its team was read with `holder`."""
+    require_writing(holder, by=by)
     rows: QuerySet[Run] | QuerySet[LoggedModel] = (
-        Run.objects.all() if isinstance(holder, Run) else LoggedModel.objects.all()
+        Run.objects.only("uid", "deleted_at", "tree")
+        if isinstance(holder, Run)
+        else LoggedModel.objects.only("uid", "deleted_at", "tree", "status")
     )
-    held: Holder | None = (
-        rows.select_related("experiment__team")
-        .select_for_update(of=("self",), no_key=True)
-        .filter(pk=holder.pk)
-        .first()
-    )
+    held: Holder | None = rows.order_by().select_for_update(no_key=True).filter(pk=holder.pk).first()
     if held is None:
         raise NotFound(f"{_called(holder)} is gone.")
-    require_writing(held, by=by)
+    if held.deleted_at is not None:
+        raise _inactive(holder)
     return held
 
 
@@ -178,13 +181,15 @@ def _write(holder: Holder, tree: int, path: str, file: StoredFile) -> None:
     there = _neighbour(tree, path)
     if there is None:
         TreeEntry.objects.create(tree_id=tree, path=path, folded=_fold(path), blob_id=file.sha256)
-    elif there.blob_id != file.sha256:
+        return
+    entry, sha256 = there
+    if sha256 != file.sha256:
         _require_changeable(holder, path)
-        TreeEntry.objects.filter(pk=there.pk).update(blob=file.sha256, changed_at=timezone.now())
+        TreeEntry.objects.filter(pk=entry).update(blob=file.sha256, changed_at=timezone.now())
 
 
-def _neighbour(tree: int, path: str) -> TreeEntry | None:
-    """The entry at this very path, or None if there may be one. Raises Invalid("path") for a collision.
+def _neighbour(tree: int, path: str) -> tuple[int, str] | None:
+    """Id and digest of the entry at this very path, or None if there may be one. Raises Invalid("path") if it collides.
 
     Entries below a folder are one range of the folded paths, and so is every folder above it. So whatever shares a
     folder with the path in whatever spelling, one of the two entries next to it does as well.
@@ -196,19 +201,19 @@ def _neighbour(tree: int, path: str) -> TreeEntry | None:
     after = entries.filter(folded__gte=inside).order_by("folded").values("pk")[:1]
     near = entries.filter(Q(folded__in=[folded, *map(_fold, folders)]) | Q(pk__in=before) | Q(pk__in=after))
     same = None
-    for row in near:
-        key = bytes(row.folded)
-        if row.path == path:
-            same = row
+    for pk, found, sha256 in near.order_by().values_list("pk", "path", "blob_id"):
+        key = _fold(found)
+        if found == path:
+            same = (pk, sha256)
         elif key == folded:
-            raise Invalid("path", f"Two paths differ in case only: {shown(row.path)} and {shown(path)}")
+            raise Invalid("path", f"Two paths differ in case only: {shown(found)} and {shown(path)}")
         elif key.startswith(inside):
             raise Invalid("path", f"{shown(path)} is a folder.")
         for folder in folders:
             if key == _fold(folder):
                 raise Invalid("path", f"{shown(folder)} is a file, and can hold none.")
-            if key.startswith(_fold(folder) + b"/") and not row.path.startswith(f"{folder}/"):
-                raise Invalid("path", f"Two folders differ in case only: {shown(row.path)} and {shown(path)}")
+            if key.startswith(_fold(folder) + b"/") and not found.startswith(f"{folder}/"):
+                raise Invalid("path", f"Two folders differ in case only: {shown(found)} and {shown(path)}")
     return same
 
 
