@@ -22,7 +22,7 @@ Direction = Literal["asc", "desc"]
 Order = Sequence[tuple[str, Direction]]
 Row = TypeVar("Row")
 
-MAX_CURSOR = 2000
+MAX_CURSOR = 16_000
 _signer = Signer(salt="modelry.paging")
 
 

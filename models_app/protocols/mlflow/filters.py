@@ -10,14 +10,17 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
 
 from .errors import WireError
+from .wire import EPOCH
 
 MAX_FILTER = 20_000
 MAX_CONDITIONS = 100
+MAX_ORDERS = 10
 
 EQUAL = frozenset({"=", "!="})
 LIKE = EQUAL | {"LIKE", "ILIKE"}
@@ -57,11 +60,11 @@ class Grammar:
 
 _TOKEN = re.compile(
     r"""\s*(?:
-        (?P<string>'(?:[^']|'')*'|"[^"]*")
+        (?P<string>'(?:[^']|'')*'|"(?:[^"]|"")*")
       | (?P<tick>`[^`]*`)
       | (?P<op><=|>=|!=|<>|=|<|>)
+      | (?P<number>[+-]?(?:\d+\.?\d*|(?<![\w`"'])\.\d+)(?:[eE][+-]?\d+)?(?![\w.-]))
       | (?P<punct>[(),.;])
-      | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.-]))
       | (?P<word>[^\s'"`<>=!(),;.]+)
     )""",
     re.VERBOSE,
@@ -80,6 +83,8 @@ class _Token:
 def _tokens(text: str) -> list[_Token]:
     if len(text) > MAX_FILTER:
         raise WireError(f"Invalid filter: at most {MAX_FILTER} characters.")
+    if "\0" in text:
+        raise WireError("Invalid filter: it may not contain NUL.")
     found, position, end = [], 0, len(text.rstrip())
     while position < end:
         match = _TOKEN.match(text, position)
@@ -264,6 +269,8 @@ _ORDER = re.compile(r"\s*(?P<key>.*?)(?:\s+(?P<direction>asc|desc))?\s*", re.IGN
 def parse_order(items: Sequence[str], grammar: Grammar) -> list[Order]:
     """What to sort by. Raises WireError for an unknown key, or one that is given twice."""
     found: list[Order] = []
+    if len(items) > MAX_ORDERS:
+        raise WireError(f"Invalid order_by: at most {MAX_ORDERS} keys.")
     for item in items:
         match = _ORDER.fullmatch(item)
         if match is None or not match["key"]:
@@ -293,3 +300,25 @@ def where(column: str, op: str, value: Any) -> Q:
     if op in ("LIKE", "ILIKE"):
         return Q(**{f"{column}__{op.lower()}": value})
     return Q(**{f"{column}__{ {'>': 'gt', '>=': 'gte', '<': 'lt', '<=': 'lte'}[op] }": value})
+
+
+def when(column: str, op: str, value: float) -> Q:
+    """A comparison of a time with milliseconds, in which the protocol tells it: without the fraction."""
+    at, after = _moment(math.ceil(value)), _moment(math.floor(value) + 1)
+    if op in ("=", "!="):
+        same = Q(**{f"{column}__gte": at, f"{column}__lt": after})
+        # What has no such time does not differ.
+        return same if op == "=" else Q(**{f"{column}__isnull": False}) & ~same
+    return {
+        ">": Q(**{f"{column}__gte": after}),
+        ">=": Q(**{f"{column}__gte": at}),
+        "<": Q(**{f"{column}__lt": at}),
+        "<=": Q(**{f"{column}__lt": after}),
+    }[op]
+
+
+def _moment(ms: int) -> datetime:
+    try:
+        return EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if ms < 0 else datetime.max.replace(tzinfo=UTC)
