@@ -137,6 +137,12 @@ def delete_tag(request: HttpRequest, actor: Actor, message: TagKey) -> None:
 
 @call(AliasName, "GET")
 def get_alias(request: HttpRequest, actor: Actor, message: AliasName) -> dict[str, Any]:
+    """“latest” is an alias that every model with versions has."""
+    if message.alias.lower() == "latest":
+        model = get_model(unflat(message.name), by=actor)
+        if model.newest_id is None:
+            raise NotFound(f"Latest version not found for model {message.name[:256]}.")
+        return {"model_version": registry_rows.by_id(model.newest_id)}
     aliased = versions_for(actor).filter(
         aliases__name=message.alias, aliases__model__name=unflat(message.name)
     )

@@ -57,6 +57,15 @@ def test_names_that_it_may_have(api):
         good(api.bob, ALIAS, name="fraud", alias=alias, version="1")
 
 
+def test_latest_is_the_newest_version(api):
+    good(api.bob, "model-versions/transition-stage", name="fraud", version="2", stage="Archived")
+    for alias in ("latest", "LATEST"):
+        found = good(api.bob, ALIAS, "GET", name="fraud", alias=alias)["model_version"]
+        assert found["version"] == "2"
+    make_model(api.bob, "empty")
+    refused(ask(api.bob, ALIAS, "GET", name="empty", alias="latest"), 404, "RESOURCE_DOES_NOT_EXIST")
+
+
 def test_aliases_survive_a_rename(api):
     good(api.alice, ALIAS, name="fraud", alias="champion", version="1")
     good(api.alice, "registered-models/rename", name="fraud", new_name="scam")
