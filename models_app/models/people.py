@@ -113,3 +113,8 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    def is_usable(self, *, at: datetime) -> bool:
+        """What the queryset's `usable` asks, of this one."""
+        expired = self.expires_at is not None and self.expires_at <= at
+        return self.revoked_at is None and not expired and self.user.is_active

@@ -20,9 +20,11 @@ from models_app.models import (
     Stage,
     Team,
     User,
+    Visibility,
 )
 
 from .errors import Forbidden, NotFound, Unauthenticated
+from .prepared import Prepared
 
 if TYPE_CHECKING:
     from models_app.models.catalog import ModelVersionQuerySet, RegisteredModelQuerySet
@@ -64,6 +66,11 @@ _SCOPES: dict[Right, frozenset[str]] = {
     Right.PROMOTE: frozenset({Scope.PROMOTE}),
     Right.ROLLBACK: frozenset({Scope.PROMOTE}),
 }
+
+
+_ROLES = Prepared(
+    lambda user: Membership.objects.filter(user=user).order_by().values_list("team_id", "role"), int
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +130,7 @@ class Actor:
         """Team id → role of the person there."""
         if self.user is None:
             return {}
-        return dict(Membership.objects.filter(user=self.user).values_list("team_id", "role"))
+        return dict(_ROLES(self.user.pk))
 
     @property
     def readable_teams(self) -> Iterable[int] | None:
@@ -174,6 +181,12 @@ def _admins_of(team: Team) -> str:
     return ", ".join(names) or "a site admin"
 
 
+def require_on(actor: Actor, right: Right, model: RegisteredModel) -> None:
+    """`require` in the team of a model; the team is read only for a refusal."""
+    if not may(actor, right, model.team_id):
+        require(actor, right, model.team)
+
+
 def require_login(actor: Actor) -> None:
     """Raises Unauthenticated when nobody is known."""
     if not actor.is_known:
@@ -207,6 +220,14 @@ def require_logging(actor: Actor, team: Team | None) -> None:
     anywhere = any(Right.REGISTER in RIGHTS[role] for role in actor.roles.values())
     if not (actor.is_site_admin or anywhere):
         raise Forbidden("You may not log runs: that takes the role contributor in some team.")
+
+
+def may_read(actor: Actor, visibility: str, team_id: int) -> bool:
+    """Whether a model of this visibility and team may be read, by one for whom `require_reading` holds."""
+    if visibility == Visibility.INTERNAL:
+        return True
+    teams = actor.readable_teams
+    return teams is None or team_id in teams
 
 
 def models_for(actor: Actor) -> RegisteredModelQuerySet:

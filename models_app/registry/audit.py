@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from models_app.models import AuditEvent, RegisteredModel
 
+from . import prepared
 from .access import Actor
 
 
@@ -24,7 +25,7 @@ def record(
     reason: str = "",
 ) -> AuditEvent:
     """Write one row. `verb` is `noun.verb`; `before` and `after` hold only what changed, JSON-ready."""
-    return AuditEvent.objects.create(
+    event = AuditEvent(
         at=timezone.now(),
         verb=verb,
         actor=by.user,
@@ -39,6 +40,7 @@ def record(
         after=after or {},
         reason=reason,
     )
+    return prepared.insert(event)
 
 
 def of_model(model: RegisteredModel) -> QuerySet[AuditEvent]:

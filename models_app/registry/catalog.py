@@ -19,13 +19,14 @@ from models_app.models import (
     Team,
 )
 
-from . import audit, cards, events, lifecycle, lineage, metadata, model_fields, version_facts
-from .access import Actor, Right, get_model, models_for, require, require_login
+from . import audit, cards, events, lifecycle, lineage, metadata, model_fields, prepared, version_facts
+from .access import Actor, Right, get_model, models_for, require, require_login, require_on
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
-from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound
-from .lifecycle import clean_reason, lock
+from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid
+from .lifecycle import clean_reason, lock, lock_version
 from .names import check_model_name, split_name
+from .prepared import Prepared
 from .search import index
 from .tags import mark_prompt
 
@@ -81,7 +82,7 @@ def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fi
     _refuse_taken(name)
     try:
         with transaction.atomic():
-            model.save(force_insert=True)
+            prepared.insert(model)
             _write_new(model, tags, clean, by)
     except IntegrityError as error:
         # Somebody was faster.
@@ -89,10 +90,14 @@ def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fi
     return model
 
 
+_OF_NAME = Prepared(lambda name: RegisteredModel.objects.filter(name=name).order_by().values_list("pk"), str)
+_OF_FORMER_NAME = Prepared(lambda name: ModelRedirect.objects.filter(name=name).values_list("pk"), str)
+
+
 def _refuse_taken(name: str) -> None:
-    if RegisteredModel.objects.filter(name=name).exists():
+    if _OF_NAME(name):
         raise _taken(name)
-    if ModelRedirect.objects.filter(name=name).exists():
+    if _OF_FORMER_NAME(name):
         raise AlreadyExists(
             f"“{name}” is the former name of another model.",
             next_step="Choose another name, or use that model.",
@@ -301,7 +306,7 @@ def register_version(
     Numbers are consecutive, also under parallel calls: they are given out under the lock on the model's row.
     Raises Invalid listing every wrong field, TooLarge, Forbidden, NotFound for an unknown run.
     """
-    require(by, Right.REGISTER, model.team)
+    require_on(by, Right.REGISTER, model)
     run = lineage.find_run(metadata.get("run") or "", by=by)
     clean = _clean_registration({name: value for name, value in metadata.items() if name != "run"})
     stored = list(files)
@@ -316,7 +321,7 @@ def register_version(
     columns["owner"] = columns.get("owner") or model.owner
     now = timezone.now()
     model.last_number += 1
-    version = ModelVersion.objects.create(
+    version = ModelVersion(
         model=model,
         number=model.last_number,
         manifest=manifest,
@@ -328,6 +333,7 @@ def register_version(
         stage_changed_at=now,
         **columns,
     )
+    prepared.insert(version)
     version_facts.add(version, collections, by)
     lineage.connect(version, relation=relation, by=by, dataset=dataset)
     model.version_count += 1
@@ -337,8 +343,8 @@ def register_version(
     if version.framework and not model.library:
         model.library = version.framework
         fields.append("library")
-    model.save(update_fields=fields)
-    index.refresh([model.pk])
+    prepared.update(model, *fields)
+    index.version_added(model, version, has_metrics=bool(collections.get("metrics")))
     _record_registered(version, columns, collections.get("tags", {}), by)
     return version
 
@@ -374,16 +380,6 @@ def _split(clean: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return columns, collections
 
 
-def _lock_version(version: ModelVersion) -> ModelVersion:
-    """Lock the model, then read the version as it is now: the same order everywhere, so that verbs cannot deadlock."""
-    model = lock(version.model)
-    current = ModelVersion.objects.filter(pk=version.pk).first()
-    if current is None:
-        raise NotFound(f"{version} was deleted.")
-    current.model = model
-    return current
-
-
 @transaction.atomic
 def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, Any]) -> ModelVersion:
     """Fill in or change what may change. Metrics are added; reports, risk flags and tags are replaced as given.
@@ -392,9 +388,9 @@ def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, A
     Invalid, Conflict,
     Forbidden.
     """
-    require(by, Right.EDIT_VERSION, version.model.team)
+    require_on(by, Right.EDIT_VERSION, version.model)
     clean = _clean_update(metadata)
-    version = _lock_version(version)
+    version = lock_version(version)
     columns, collections = _split(clean)
     if collections.pop("aliases", None) is not None:
         raise Invalid("aliases", "Aliases are set one by one.")
@@ -408,8 +404,8 @@ def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, A
     if not changed and not after:
         return version
     version.updated_at = version.model.updated_at = timezone.now()
-    version.save(update_fields=[*changed, "updated_at"])
-    version.model.save(update_fields=["updated_at"])
+    prepared.update(version, *changed, "updated_at")
+    prepared.update(version.model, "updated_at")
     if changed.keys() & lineage.COLUMNS:
         lineage.connect(version, relation=lineage.check_relation(""), by=by)
     index.refresh([version.model_id])
@@ -459,7 +455,7 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_a
     """
     require(by, Right.DELETE, version.model.team)
     reason = clean_reason(reason)
-    version = _lock_version(version)
+    version = lock_version(version)
     model = version.model
     if version.stage in (Stage.PRODUCTION, Stage.STAGING):
         raise Conflict(f"{version} is in {version.stage}.", next_step="Archive it first.")

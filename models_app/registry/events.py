@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from models_app.models import OutboxEvent, RegisteredModel
 
+from . import prepared
+
 KEEP = timedelta(days=30)
 
 
@@ -16,7 +18,9 @@ def emit(
     name: str, *, model: RegisteredModel | None = None, payload: dict[str, Any] | None = None
 ) -> OutboxEvent:
     """Write one event in the caller's transaction. `name` is `noun.verb`, `payload` JSON-ready."""
-    return OutboxEvent.objects.create(name=name, model_ref=model.pk if model else None, payload=payload or {})
+    return prepared.insert(
+        OutboxEvent(name=name, model_ref=model.pk if model else None, payload=payload or {})
+    )
 
 
 def waiting(*, limit: int) -> list[OutboxEvent]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app.models import (
@@ -19,15 +19,43 @@ from models_app.models import (
 )
 from models_app.models.catalog import ModelVersionQuerySet
 
-from . import audit, events, policies
-from .access import Actor, Right, get_model, may, require, require_reading, versions_for
+from . import audit, events, policies, prepared
+from .access import Actor, Right, get_model, may, require, require_on, require_reading, versions_for
 from .errors import Conflict, Invalid, NotFound, NothingToDo
 from .metadata import clean_text
 from .names import check_alias
+from .prepared import Prepared, PreparedInstances
 from .search import index
 
 MAX_REASON = 2_000
 MAX_ALIAS = 255
+
+
+_LOCKED = PreparedInstances(
+    RegisteredModel,
+    lambda pk: RegisteredModel.objects.select_for_update(no_key=True).filter(pk=pk).order_by(),
+    int,
+)
+_VERSION = PreparedInstances(
+    ModelVersion,
+    lambda pk, model_id: ModelVersion.objects.filter(pk=pk, model=model_id).order_by(),
+    int,
+    int,
+)
+_NEWEST = Prepared(
+    lambda model_id, stage: (
+        ModelVersion.objects.filter(model=model_id, stage=stage).newest_first().values_list("pk")[:1]
+    ),
+    int,
+    str,
+)
+_ALIAS = Prepared(
+    lambda model_id, name: (
+        Alias.objects.filter(model=model_id, name=name).order_by().values_list("id", "version__number")
+    ),
+    int,
+    str,
+)
 
 
 def lock(model: RegisteredModel) -> RegisteredModel:
@@ -35,20 +63,25 @@ def lock(model: RegisteredModel) -> RegisteredModel:
 
     Every verb that changes a model or its versions takes this lock first: the database settles their order.
     """
-    current = RegisteredModel.objects.select_for_update(of=("self",), no_key=True).filter(pk=model.pk)
-    found = current.select_related("team", "owner").first()
-    if found is None:
+    found = _LOCKED(model.pk)
+    if not found:
         raise NotFound(f"{model.name} was deleted.")
-    return found
+    return found[0]
+
+
+def lock_version(version: ModelVersion) -> ModelVersion:
+    """Lock the model, then read the version as it is now: the same order everywhere, so that verbs cannot deadlock.
+
+    Raises NotFound when either is gone.
+    """
+    return _current(version, lock(version.model))
 
 
 def find_newest(model: RegisteredModel, *stages: str) -> list[str]:
-    """Point the locked model at its newest version in each of these stages; returns the fields to save. One query."""
-    versions = ModelVersion.objects.filter(model=OuterRef("pk")).newest_first()
-    columns = [Subquery(versions.in_stage(stage).values("pk")[:1]) for stage in stages]
-    (found,) = RegisteredModel.objects.filter(pk=model.pk).values_list(*columns)
-    for stage, version_id in zip(stages, found, strict=True):
-        setattr(model, f"newest_{stage}_id", version_id)
+    """Point the locked model at its newest version in each of these stages; returns the fields to save."""
+    for stage in stages:
+        found = _NEWEST(model.pk, stage)
+        setattr(model, f"newest_{stage}_id", found[0][0] if found else None)
     return [f"newest_{stage}" for stage in stages]
 
 
@@ -94,7 +127,7 @@ def move(
     reason = clean_reason(reason)
     model = lock(version.model)
     version = _current(version, model)
-    require(by, _right_for(version.stage, to), model.team)
+    require_on(by, _right_for(version.stage, to), model)
     if version.stage == to:
         raise NothingToDo(f"{version} is already in {to}.")
     now = timezone.now()
@@ -127,11 +160,11 @@ def move(
 
 def _current(version: ModelVersion, model: RegisteredModel) -> ModelVersion:
     """The version as it is now, under the lock of its model. Raises NotFound when that model does not have it."""
-    current = ModelVersion.objects.select_related("owner").filter(pk=version.pk, model=model).first()
-    if current is None:
+    found = _VERSION(version.pk, model.pk)
+    if not found:
         raise NotFound(f"{model.name} has no such version any more.")
-    current.model = model
-    return current
+    found[0].model = model
+    return found[0]
 
 
 def _change(
@@ -152,8 +185,8 @@ def _change(
     if to == Stage.PRODUCTION:
         version.last_promoted_at, version.last_promoted_by = at, by.user
         fields += ["last_promoted_at", "last_promoted_by", "rollback_target"]
-    version.save(update_fields=fields)
-    transition = StageTransition.objects.create(
+    prepared.update(version, *fields)
+    transition = StageTransition(
         model=version.model,
         version=version,
         from_stage=former,
@@ -164,6 +197,7 @@ def _change(
         at=at,
         caused_by=caused_by,
     )
+    prepared.insert(transition)
     audit.record(
         "version.rolled_back" if kind == TransitionKind.ROLLBACK else "version.moved",
         by=by,
@@ -192,7 +226,7 @@ def _settle(model: RegisteredModel, at: datetime, *stages: str) -> None:
     """After moves: the model's newest versions of these stages, its time, and what search shows of it."""
     counted = model.newest_production_id
     model.updated_at = at
-    model.save(update_fields=["updated_at", *find_newest(model, *dict.fromkeys(stages))])
+    prepared.update(model, "updated_at", *find_newest(model, *dict.fromkeys(stages)))
     if model.newest_production_id == counted:
         index.touch(model)
     else:
@@ -292,13 +326,13 @@ def in_stage(
 def point_alias(version: ModelVersion, name: str, by: Actor) -> Alias:
     """Point an alias at a version whose model is locked."""
     now = timezone.now()
-    alias = Alias.objects.filter(model=version.model, name=name).select_related("version").first()
-    former = alias.version.number if alias else None
-    if alias is None:
-        alias = Alias.objects.create(model=version.model, version=version, name=name, updated_at=now)
+    found = _ALIAS(version.model_id, name)
+    alias_id, former = found[0] if found else (None, None)
+    alias = Alias(id=alias_id, model=version.model, version=version, name=name, updated_at=now)
+    if found:
+        prepared.update(alias, "version", "updated_at")
     else:
-        alias.version, alias.updated_at = version, now
-        alias.save(update_fields=["version", "updated_at"])
+        prepared.insert(alias)
     audit.record(
         "alias.set",
         by=by,
@@ -328,7 +362,7 @@ def set_alias(model: RegisteredModel, *, name: str, version: ModelVersion, by: A
     """
     check_alias(name)
     model = lock(model)
-    require(by, Right.EDIT_VERSION, model.team)
+    require_on(by, Right.EDIT_VERSION, model)
     version = _current(version, model)
     alias = point_alias(version, name, by)
     touch_version(version)
@@ -340,7 +374,7 @@ def delete_alias(model: RegisteredModel, *, name: str, by: Actor) -> None:
     """Take an alias away. Raises NotFound for a missing one, Forbidden, Invalid for text that no alias has."""
     name = clean_text("alias", name, limit=MAX_ALIAS)
     model = lock(model)
-    require(by, Right.EDIT_VERSION, model.team)
+    require_on(by, Right.EDIT_VERSION, model)
     alias = Alias.objects.select_related("version").filter(model=model, name=name).first()
     if alias is None:
         raise NotFound(f"{model.name} has no alias “{name}”.")
@@ -368,6 +402,6 @@ def touch_version(version: ModelVersion) -> None:
     """Note that something about a version changed, where lists by update show it. The model is locked."""
     model = version.model
     version.updated_at = model.updated_at = timezone.now()
-    version.save(update_fields=["updated_at"])
-    model.save(update_fields=["updated_at"])
+    prepared.update(version, "updated_at")
+    prepared.update(model, "updated_at")
     index.touch(model)

@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import IntegrityError, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -21,6 +21,7 @@ from . import audit
 from .access import Actor, Right, require, require_login, require_reading
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound, Unauthenticated
 from .names import check_team_slug
+from .prepared import Prepared
 
 # A marker that secret scanners can look for.
 TOKEN_PREFIX = "mdl_"
@@ -218,11 +219,32 @@ def create_token(
     return token, secret
 
 
+_TOKEN = [field.attname for field in ApiToken._meta.concrete_fields]
+_USER = [field.attname for field in User._meta.concrete_fields]
+_OF_DIGEST = Prepared(
+    lambda digest: (
+        ApiToken.objects.filter(digest=digest)
+        .order_by()
+        .values_list(*_TOKEN, *(f"user__{name}" for name in _USER))
+    ),
+    str,
+)
+
+
+def _token_of(digest: str) -> ApiToken | None:
+    rows = _OF_DIGEST(digest)
+    if not rows:
+        return None
+    token = ApiToken.from_db(DEFAULT_DB_ALIAS, _TOKEN, rows[0][: len(_TOKEN)])
+    token.user = User.from_db(DEFAULT_DB_ALIAS, _USER, rows[0][len(_TOKEN) :])
+    return token
+
+
 def find_token(secret: str) -> ApiToken:
     """The usable token behind a secret, its last use noted at most once a minute. Raises Unauthenticated."""
     now = timezone.now()
-    token = ApiToken.objects.usable(at=now).select_related("user").filter(digest=_digest(secret)).first()
-    if token is None:
+    token = _token_of(_digest(secret))
+    if token is None or not token.is_usable(at=now):
         raise Unauthenticated(
             "The token is unknown, expired or revoked.", next_step="Make a new one under Account → Tokens."
         )

@@ -31,7 +31,7 @@ from models_app.models import (
 )
 
 from . import catalog
-from .access import Actor, Right, get_version, require, unflat, versions_for
+from .access import Actor, Right, get_version, require_on, unflat, versions_for
 from .artifacts import blobs, storage, trees
 from .artifacts.blobs import StoredFile
 from .errors import Invalid, NotFound
@@ -77,7 +77,7 @@ def register_version(
     `run_id` and `model_id` are what the client says it comes from; a source within another run or logged model is
     refused. A version of a prompt is its text. Raises Invalid, NotFound, Forbidden as catalog.register_version.
     """
-    require(by, Right.REGISTER, model.team)
+    require_on(by, Right.REGISTER, model)
     text = clean_text("source", source, limit=MAX_SOURCE)
     tags = clean_tags(tags or {})
     origin = _prompt(tags) if model.is_prompt else find(text, by=by, run_id=run_id, model_id=model_id)

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from models_app.models import ModelTag, ModelVersion, RegisteredModel, VersionTag
 
-from . import audit, events
-from .access import Actor, Right, require
-from .errors import NotFound
-from .lifecycle import lock, touch_version
+from . import audit, events, prepared
+from .access import Actor, Right, require_on
+from .lifecycle import lock, lock_version, touch_version
 from .metadata import brief_tags, clean_tags
+from .prepared import Prepared
 from .search import index
 
 # What makes a registered model a prompt of the MLflow client.
 PROMPT = "mlflow.prompt.is_prompt"
 PROMPT_TEXT = "mlflow.prompt.text"
+
+
+_MODEL_TAG = Prepared(
+    lambda model, key: ModelTag.objects.filter(model=model, key=key).order_by().values_list("id", "value"),
+    int,
+    str,
+)
+_VERSION_TAG = Prepared(
+    lambda version, key: (
+        VersionTag.objects.filter(version=version, key=key).order_by().values_list("id", "value")
+    ),
+    int,
+    str,
+)
 
 
 def mark_prompt(tags: Mapping[str, str]) -> bool:
@@ -31,17 +46,12 @@ def set_model_tag(model: RegisteredModel, *, key: str, value: str = "", by: Acto
     """Set one tag, new or changed. Raises Invalid("tags"), Forbidden."""
     ((key, value),) = clean_tags({key: value}).items()
     model = lock(model)
-    require(by, _right(model), model.team)
-    former = ModelTag.objects.filter(model=model, key=key).values_list("value", flat=True).first()
+    require_on(by, _right(model), model)
+    tag_id, former = _former(_MODEL_TAG(model.pk, key))
     if former == value:
         return
-    ModelTag.objects.bulk_create(
-        [ModelTag(model=model, key=key, value=value)],
-        update_conflicts=True,
-        unique_fields=["model", "key"],
-        update_fields=["value"],
-    )
-    _model_changed(model, key, value, is_new=former is None)
+    _write(ModelTag(id=tag_id, model=model, key=key, value=value), is_new=tag_id is None)
+    _model_changed(model, key, value, is_new=tag_id is None)
     _record("model.tag_set", by, model, None, key, former, value)
 
 
@@ -49,8 +59,8 @@ def set_model_tag(model: RegisteredModel, *, key: str, value: str = "", by: Acto
 def delete_model_tag(model: RegisteredModel, *, key: str, by: Actor) -> None:
     """Take one tag away; a missing one is no error. Raises Forbidden."""
     model = lock(model)
-    require(by, _right(model), model.team)
-    former = ModelTag.objects.filter(model=model, key=key).values_list("value", flat=True).first()
+    require_on(by, _right(model), model)
+    _, former = _former(_MODEL_TAG(model.pk, key))
     if former is None:
         return
     ModelTag.objects.filter(model=model, key=key).delete()
@@ -62,17 +72,12 @@ def delete_model_tag(model: RegisteredModel, *, key: str, by: Actor) -> None:
 def set_version_tag(version: ModelVersion, *, key: str, value: str = "", by: Actor) -> None:
     """Set one tag, new or changed. Raises Invalid("tags"), Forbidden, NotFound when the version is gone."""
     ((key, value),) = clean_tags({key: value}).items()
-    version = _locked(version)
-    require(by, Right.EDIT_VERSION, version.model.team)
-    former = VersionTag.objects.filter(version=version, key=key).values_list("value", flat=True).first()
+    version = lock_version(version)
+    require_on(by, Right.EDIT_VERSION, version.model)
+    tag_id, former = _former(_VERSION_TAG(version.pk, key))
     if former == value:
         return
-    VersionTag.objects.bulk_create(
-        [VersionTag(version=version, key=key, value=value)],
-        update_conflicts=True,
-        unique_fields=["version", "key"],
-        update_fields=["value"],
-    )
+    _write(VersionTag(id=tag_id, version=version, key=key, value=value), is_new=tag_id is None)
     touch_version(version)
     _record("version.tag_set", by, version.model, version, key, former, value)
 
@@ -80,9 +85,9 @@ def set_version_tag(version: ModelVersion, *, key: str, value: str = "", by: Act
 @transaction.atomic
 def delete_version_tag(version: ModelVersion, *, key: str, by: Actor) -> None:
     """Take one tag away; a missing one is no error. Raises Forbidden, NotFound when the version is gone."""
-    version = _locked(version)
-    require(by, Right.EDIT_VERSION, version.model.team)
-    former = VersionTag.objects.filter(version=version, key=key).values_list("value", flat=True).first()
+    version = lock_version(version)
+    require_on(by, Right.EDIT_VERSION, version.model)
+    _, former = _former(_VERSION_TAG(version.pk, key))
     if former is None:
         return
     VersionTag.objects.filter(version=version, key=key).delete()
@@ -95,13 +100,16 @@ def _right(model: RegisteredModel) -> Right:
     return Right.REGISTER if model.is_prompt else Right.EDIT_MODEL
 
 
-def _locked(version: ModelVersion) -> ModelVersion:
-    model = lock(version.model)
-    current = ModelVersion.objects.only("number", "model_id").filter(pk=version.pk, model=model).first()
-    if current is None:
-        raise NotFound(f"{model.name} has no such version any more.")
-    current.model = model
-    return current
+def _former(rows: list[tuple[Any, ...]]) -> tuple[int | None, str | None]:
+    return (rows[0][0], rows[0][1]) if rows else (None, None)
+
+
+def _write(tag: ModelTag | VersionTag, *, is_new: bool) -> None:
+    # Whoever holds the model's lock is alone with its tags.
+    if is_new:
+        prepared.insert(tag)
+    else:
+        prepared.update(tag, "value")
 
 
 def _model_changed(model: RegisteredModel, key: str, value: str, *, is_new: bool) -> None:
@@ -112,11 +120,13 @@ def _model_changed(model: RegisteredModel, key: str, value: str, *, is_new: bool
         fields.append("is_prompt")
         if model.is_prompt:
             index.forget(model)
-    model.save(update_fields=fields)
-    if is_new and not model.is_prompt:
+    prepared.update(model, *fields)
+    if key == PROMPT:
+        index.refresh([model.pk])
+    elif is_new:
         index.add_tag(model, key, value)
     else:
-        index.refresh([model.pk])
+        index.tags_changed(model)
 
 
 def _record(

@@ -8,14 +8,14 @@ import msgspec
 from django.http import HttpRequest
 from django.urls import path
 
-from models_app.models import Alias, ModelVersion, RegisteredModel
+from models_app.models import Alias
 from models_app.registry import catalog, lifecycle, tags
-from models_app.registry.access import Actor, Right, get_model, require_scope, unflat, versions_for
+from models_app.registry.access import Actor, Right, get_model, require_scope, unflat
 from models_app.registry.errors import NotFound
 
 from . import registry_rows, registry_search
 from .errors import WireError
-from .registry_rows import find_model, find_version, stage_of
+from .registry_rows import STAGES, find_model, find_version, stage_of
 from .wire import IntLike, KeyValue, by_method, call, pairs, present
 
 
@@ -115,14 +115,9 @@ def delete(request: HttpRequest, actor: Actor, message: Name) -> None:
 
 @call(Latest, "GET", "POST")
 def latest_versions(request: HttpRequest, actor: Actor, message: Latest) -> dict[str, Any]:
-    wanted = {f"newest_{stage_of(stage)}_id" for stage in message.stages} or set(registry_rows.NEWEST)
-    columns = [column for column in registry_rows.NEWEST if column in wanted]
-    model = find_model(message.name, actor)
-    rows = RegisteredModel.objects.filter(pk=model.pk).values_list(*columns)
-    ids = [pk for pk in next(iter(rows), ()) if pk]
-    found = list(ModelVersion.objects.filter(pk__in=ids).order_by().values(*registry_rows.VERSION))
-    found.sort(key=lambda row: ids.index(row["id"]))
-    return present(model_versions=registry_rows.versions(found))
+    wanted = {stage_of(stage) for stage in message.stages} or set(STAGES.values())
+    found = registry_rows.read_model(message.name, actor).get("latest_versions", [])
+    return present(model_versions=[one for one in found if STAGES[one["current_stage"]] in wanted])
 
 
 @call(Tag)
@@ -143,10 +138,7 @@ def get_alias(request: HttpRequest, actor: Actor, message: AliasName) -> dict[st
         if model.newest_id is None:
             raise NotFound(f"Latest version not found for model {message.name[:256]}.")
         return {"model_version": registry_rows.by_id(model.newest_id)}
-    aliased = versions_for(actor).filter(
-        aliases__name=message.alias, aliases__model__name=unflat(message.name)
-    )
-    found = registry_rows.one_version(aliased)
+    found = registry_rows.read_alias(message.name, message.alias, actor)
     if found is None:
         model = get_model(unflat(message.name), by=actor)
         alias = Alias.objects.filter(model=model, name=message.alias).first()

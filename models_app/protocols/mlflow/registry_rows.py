@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField, Value
+from django.db.models.functions import Cast
 
 from models_app.models import Alias, ModelTag, ModelVersion, RegisteredModel, Stage, VersionTag
-from models_app.registry.access import Actor, get_model, get_version, models_for, unflat, versions_for
+from models_app.registry.access import (
+    Actor,
+    get_model,
+    get_version,
+    may_read,
+    require_reading,
+    unflat,
+)
 from models_app.registry.errors import NotFound
 from models_app.registry.names import flat
+from models_app.registry.prepared import Prepared, PreparedInstances
 
 from . import locations
 from .errors import WireError
@@ -42,8 +52,80 @@ VERSION = (
 )
 NEWEST = tuple(f"newest_{stage.value}_id" for stage in STAGES.values())
 MODEL = ("id", "name", "created_at", "updated_at", "card", *NEWEST)
+# Who may read it stands before what is read.
+_GUARD = ("model__visibility", "model__team_id")
 # As many ids as go into one statement on every database.
 MANY = 10_000
+
+Row = Sequence[Any]
+
+_VERSION_OF_NUMBER = Prepared(
+    lambda name, number: (
+        ModelVersion.objects.filter(model__name=name, number=number).order_by().values_list(*VERSION, *_GUARD)
+    ),
+    str,
+    int,
+)
+_VERSION_OF_ALIAS = Prepared(
+    lambda name, alias: (
+        ModelVersion.objects.filter(aliases__name=alias, aliases__model__name=name)
+        .order_by()
+        .values_list(*VERSION, *_GUARD)
+    ),
+    str,
+    str,
+)
+_VERSION_OF_ID = Prepared(lambda pk: ModelVersion.objects.filter(pk=pk).order_by().values_list(*VERSION), int)
+_VERSIONS_OF_IDS = Prepared(
+    lambda *pks: ModelVersion.objects.filter(pk__in=pks).order_by().values_list(*VERSION), int, int, int, int
+)
+_MODEL_OF_NAME = Prepared(
+    lambda name: (
+        RegisteredModel.objects.filter(name=name).order_by().values_list(*MODEL, "visibility", "team_id")
+    ),
+    str,
+)
+_MODEL_OF_ID = Prepared(lambda pk: RegisteredModel.objects.filter(pk=pk).order_by().values_list(*MODEL), int)
+_LEAN_MODEL = PreparedInstances(
+    RegisteredModel, lambda name: RegisteredModel.objects.filter(name=name).order_by(), str
+)
+_LEAN_VERSION = PreparedInstances(
+    ModelVersion,
+    lambda model, number: ModelVersion.objects.filter(model=model, number=number).order_by(),
+    int,
+    int,
+)
+_ABOUT_VERSION = Prepared(
+    lambda pk: _tag_rows(VersionTag.objects.filter(version=pk), "version_id").union(
+        _alias_rows(Alias.objects.filter(version=pk)), all=True
+    ),
+    int,
+)
+_ABOUT_MODEL = Prepared(
+    lambda pk, *version_ids: _tag_rows(ModelTag.objects.filter(model=pk), "model_id", "model tag").union(
+        _alias_rows(Alias.objects.filter(model=pk)),
+        _tag_rows(VersionTag.objects.filter(version__in=version_ids), "version_id"),
+        all=True,
+    ),
+    int,
+    int,
+    int,
+    int,
+    int,
+)
+
+
+def _tag_rows(rows: QuerySet[Any], owner: str, kind: str = "tag") -> QuerySet[Any, Any]:
+    return rows.order_by().annotate(kind=Value(kind)).values_list("kind", owner, "key", "value")
+
+
+def _alias_rows(rows: QuerySet[Alias]) -> QuerySet[Any, Any]:
+    number = Cast("version__number", TextField())
+    return (
+        rows.order_by()
+        .annotate(kind=Value("alias"), number=number)
+        .values_list("kind", "version_id", "name", "number")
+    )
 
 
 def stage_of(name: str) -> str:
@@ -69,86 +151,107 @@ def number_of(version: IntLike) -> int:
 
 
 def find_model(name: str, actor: Actor) -> RegisteredModel:
-    """Only what a verb needs to lock it. Raises NotFound."""
+    """For a verb, which locks it. Raises NotFound."""
     exact = unflat(name)
-    found = models_for(actor).filter(name=exact).select_related("team")
-    model = found.only("name", "is_prompt", "owner", "team__slug").first()
-    return model or get_model(exact, by=actor)
+    require_reading(actor)
+    for model in _LEAN_MODEL(exact):
+        if may_read(actor, model.visibility, model.team_id):
+            return model
+    return get_model(exact, by=actor)
 
 
 def find_version(name: str, version: IntLike, actor: Actor) -> ModelVersion:
-    """Only what a verb needs to lock it. Raises NotFound."""
+    """With its model, for a verb, which locks both. Raises NotFound."""
     exact, number = unflat(name), number_of(version)
-    found = versions_for(actor).filter(model__name=exact, number=number)
-    lean = found.only(
-        "number", "stage", "manifest", "source", "model__name", "model__is_prompt", "model__team__slug"
-    ).first()
-    return lean or get_version(exact, str(number), by=actor)
+    model = find_model(exact, actor)
+    for found in _LEAN_VERSION(model.pk, number):
+        found.model = model
+        return found
+    return get_version(exact, str(number), by=actor)
 
 
-def one_version(queryset: QuerySet[ModelVersion]) -> dict[str, Any] | None:
-    """The only version of a queryset."""
-    return next(iter(versions(queryset.order_by()[:1].values(*VERSION))), None)
+def _readable(rows: Sequence[Row], actor: Actor) -> Row | None:
+    """The only row, whose last columns say who may read it; None when there is none for the caller."""
+    require_reading(actor)
+    if rows and may_read(actor, rows[0][-2], rows[0][-1]):
+        return rows[0]
+    return None
 
 
 def read_version(name: str, version: IntLike, actor: Actor) -> dict[str, Any]:
     """A version by its number. Raises NotFound."""
     exact, number = unflat(name), number_of(version)
-    found = one_version(versions_for(actor).filter(model__name=exact, number=number))
-    return found or by_id(get_version(exact, str(number), by=actor).pk)
+    row = _readable(_VERSION_OF_NUMBER(exact, number), actor)
+    return one_version(row) if row else by_id(get_version(exact, str(number), by=actor).pk)
+
+
+def read_alias(name: str, alias: str, actor: Actor) -> dict[str, Any] | None:
+    """The version that an alias points at, by the model's name of today."""
+    row = _readable(_VERSION_OF_ALIAS(unflat(name), alias), actor)
+    return one_version(row) if row else None
 
 
 def by_id(version_id: int) -> dict[str, Any]:
     """A version that the caller may read."""
-    found = one_version(ModelVersion.objects.filter(pk=version_id))
-    if found is None:
+    rows = _VERSION_OF_ID(version_id)
+    if not rows:
         raise NotFound("The version was deleted.")
-    return found
+    return one_version(rows[0])
 
 
 def read_model(name: str, actor: Actor) -> dict[str, Any]:
     """A model with its newest versions. Raises NotFound."""
     exact = unflat(name)
-    rows = list(models_for(actor).filter(name=exact).values(*MODEL))
-    if not rows:
-        rows = list(RegisteredModel.objects.filter(pk=get_model(exact, by=actor).pk).values(*MODEL))
-    return next(iter(models(rows)))
+    row = _readable(_MODEL_OF_NAME(exact), actor)
+    return one_model(row) if row else model_by_id(get_model(exact, by=actor).pk)
 
 
 def model_by_id(model_id: int) -> dict[str, Any]:
     """A model that the caller may read."""
-    return next(iter(models(list(RegisteredModel.objects.filter(pk=model_id).values(*MODEL)))))
+    rows = _MODEL_OF_ID(model_id)
+    if not rows:
+        raise NotFound("The model was deleted.")
+    return one_model(rows[0])
 
 
 # --- shaping ------------------------------------------------------------------------------------------------
 
 
-def versions(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of VERSION with their tags and aliases, in two more statements."""
-    found = list(rows)
-    ids = [row["id"] for row in found]
+def one_version(row: Row) -> dict[str, Any]:
+    """A row that begins with VERSION, with its tags and aliases: one more statement."""
+    tags, aliases = [], []
+    for kind, _, key, value in sorted(_ABOUT_VERSION(row[0])):
+        if kind == "tag":
+            tags.append({"key": key, "value": value})
+        else:
+            aliases.append(key)
+    return _version(row, tags, aliases)
+
+
+def versions(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows that begin with VERSION with their tags and aliases, in two more statements."""
+    ids = [row[0] for row in rows]
     tags, aliases = _version_tags(ids), _version_aliases(ids)
-    return [_version(row, tags.get(row["id"]), aliases.get(row["id"])) for row in found]
+    return [_version(row, tags.get(row[0]), aliases.get(row[0])) for row in rows]
 
 
-def _version(
-    row: Mapping[str, Any], tags: list[dict[str, str]] | None, aliases: list[str] | None
-) -> dict[str, Any]:
+def _version(row: Row, tags: list[dict[str, str]] | None, aliases: list[str] | None) -> dict[str, Any]:
+    pk, name, number, created, updated, user, stage, description, source, run_id, link, logged = row[:12]
     shown: dict[str, Any] = {
-        "name": flat(row["model__name"]),
-        "version": str(row["number"]),
-        "creation_timestamp": ms(row["created_at"]),
-        "last_updated_timestamp": ms(row["updated_at"]),
-        "current_stage": _SHOWN[row["stage"]],
-        "description": row["description"],
-        "source": row["source"] or locations.of_version(row["id"]),
-        "run_id": row["training_run_id"],
+        "name": flat(name),
+        "version": str(number),
+        "creation_timestamp": ms(created),
+        "last_updated_timestamp": ms(updated),
+        "current_stage": _SHOWN[stage],
+        "description": description,
+        "source": source or locations.of_version(pk),
+        "run_id": run_id,
         "status": "READY",
-        "run_link": row["run_link"],
+        "run_link": link,
     }
-    if user := row["created_by__username"]:
+    if user:
         shown["user_id"] = user
-    if logged := row["logged_model__uid"]:
+    if logged:
         shown["model_id"] = logged
     if tags:
         shown["tags"] = tags
@@ -157,14 +260,34 @@ def _version(
     return shown
 
 
-def models(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of MODEL with tags, aliases and the newest version of each stage, in five more statements."""
-    ids = [row["id"] for row in rows]
-    wanted = [pk for row in rows for column in NEWEST if (pk := row[column])]
+def one_model(row: Row) -> dict[str, Any]:
+    """A row that begins with MODEL, with tags, aliases and the newest version of each stage: two more statements."""
+    ids = [pk or 0 for pk in row[5 : 5 + len(NEWEST)]]
+    tags: list[dict[str, str]] = []
+    aliases: list[dict[str, str]] = []
+    of_version: defaultdict[int, tuple[list[dict[str, str]], list[str]]] = defaultdict(lambda: ([], []))
+    for kind, owner, key, value in sorted(_ABOUT_MODEL(row[0], *ids)):
+        if kind == "model tag":
+            tags.append({"key": key, "value": value})
+        elif kind == "tag":
+            of_version[owner][0].append({"key": key, "value": value})
+        else:
+            aliases.append({"alias": key, "version": value})
+            of_version[owner][1].append(key)
+    rows = _VERSIONS_OF_IDS(*ids) if any(ids) else []
+    newest = {found[0]: _version(found, *of_version[found[0]]) for found in rows}
+    aliases.sort(key=itemgetter("alias"))
+    return _model(row, newest, tags, aliases)
+
+
+def models(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows that begin with MODEL with tags, aliases and newest versions, in five more statements."""
+    ids = [row[0] for row in rows]
+    wanted = [pk for row in rows for pk in row[5 : 5 + len(NEWEST)] if pk]
     newest = {}
     if wanted:
-        found = list(ModelVersion.objects.filter(pk__in=wanted).order_by().values(*VERSION))
-        newest = dict(zip((row["id"] for row in found), versions(found), strict=True))
+        found = list(ModelVersion.objects.filter(pk__in=wanted).order_by().values_list(*VERSION))
+        newest = dict(zip((row[0] for row in found), versions(found), strict=True))
     tags: defaultdict[int, list[dict[str, str]]] = defaultdict(list)
     for model_id, key, value in (
         ModelTag.objects.filter(model__in=ids).order_by("key").values_list("model_id", "key", "value")
@@ -174,24 +297,25 @@ def models(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     named = Alias.objects.filter(model__in=ids).order_by("name")
     for model_id, name, number in named.values_list("model_id", "name", "version__number"):
         aliases[model_id].append({"alias": name, "version": str(number)})
-    return [_model(row, newest, tags.get(row["id"]), aliases.get(row["id"])) for row in rows]
+    return [_model(row, newest, tags.get(row[0]), aliases.get(row[0])) for row in rows]
 
 
 def _model(
-    row: Mapping[str, Any],
+    row: Row,
     newest: Mapping[int, dict[str, Any]],
     tags: list[dict[str, str]] | None,
     aliases: list[dict[str, str]] | None,
 ) -> dict[str, Any]:
+    _, name, created, updated, card, *ids = row[: 5 + len(NEWEST)]
     shown: dict[str, Any] = {
-        "name": flat(row["name"]),
-        "creation_timestamp": ms(row["created_at"]),
-        "last_updated_timestamp": ms(row["updated_at"]),
+        "name": flat(name),
+        "creation_timestamp": ms(created),
+        "last_updated_timestamp": ms(updated),
     }
-    if row["card"]:
-        shown["description"] = row["card"]
-    if latest := [newest[row[column]] for column in NEWEST if row[column] in newest]:
-        shown["latest_versions"] = latest
+    if card:
+        shown["description"] = card
+    if versions_shown := [newest[pk] for pk in ids if pk in newest]:
+        shown["latest_versions"] = versions_shown
     if tags:
         shown["tags"] = tags
     if aliases:
@@ -207,9 +331,11 @@ def _pieces(ids: list[int]) -> Iterator[list[int]]:
 def _version_tags(ids: list[int]) -> dict[int, list[dict[str, str]]]:
     found: defaultdict[int, list[dict[str, str]]] = defaultdict(list)
     for some in _pieces(ids):
-        rows = VersionTag.objects.filter(version__in=some).order_by("key")
-        for version_id, key, value in rows.values_list("version_id", "key", "value"):
+        rows = VersionTag.objects.filter(version__in=some).order_by()
+        for version_id, key, value in rows.values_list("version_id", "key", "value").iterator(MANY):
             found[version_id].append({"key": key, "value": value})
+    for tags in found.values():
+        tags.sort(key=itemgetter("key"))
     return found
 
 

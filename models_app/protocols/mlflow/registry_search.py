@@ -103,7 +103,9 @@ def models(request: HttpRequest, actor: Actor, message: Search) -> dict[str, Any
     if order[-1][0] != "name":
         order.append(("id", order[-1][1]))
     page = _page(found.values(*registry_rows.MODEL), order, message, default=100, limit=MAX_MODELS)
-    return _answer("registered_models", registry_rows.models(page.items), page)
+    return _answer(
+        "registered_models", registry_rows.models([tuple(row.values()) for row in page.items]), page
+    )
 
 
 @call(Search, "GET", "POST")
@@ -119,7 +121,9 @@ def versions(request: HttpRequest, actor: Actor, message: Search) -> dict[str, A
     order += _ties(order)
     columns = dict.fromkeys((*registry_rows.VERSION, *(name for name, _ in order)))
     page = _page(found.values(*columns), order, message, default=10_000, limit=MAX_VERSIONS)
-    return _answer("model_versions", registry_rows.versions(page.items), page)
+    return _answer(
+        "model_versions", registry_rows.versions([tuple(row.values()) for row in page.items]), page
+    )
 
 
 # --- prompts ------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from models_app.models import (
     SearchMetric,
     VersionMetric,
 )
+from models_app.registry import prepared
+from models_app.registry.prepared import Prepared
 
 from . import postgres, sqlite, text
 
@@ -25,6 +27,21 @@ from . import postgres, sqlite, text
 RECENT_VERSIONS = 5
 _SPLITS = ("test", "", "validation", "valid", "val", "eval", "holdout")
 _WRITTEN = [field.attname for field in SearchDocument._meta.concrete_fields if not field.primary_key]
+
+
+_TAGS = Prepared(lambda model: ModelTag.objects.filter(model=model).values_list("key", "value"), int)
+_DATASETS = Prepared(
+    lambda model, after: (
+        ModelVersion.objects.filter(model=model, number__gt=after)
+        .exclude(dataset_name="")
+        .order_by()
+        .values_list("dataset_name")
+        .distinct()
+    ),
+    int,
+    int,
+)
+_FRAMEWORK = Prepared(lambda pk: ModelVersion.objects.filter(pk=pk).order_by().values_list("framework"), int)
 
 
 def words() -> ModuleType:
@@ -45,7 +62,7 @@ def leading(metrics: Iterable[VersionMetric]) -> dict[str, VersionMetric]:
 def add(model: RegisteredModel, tags: Mapping[str, str]) -> None:
     """The document of a new model, which has tags but no versions yet. One statement."""
     words = [part for tag in tags.items() for part in tag]
-    document_of(model, tags=words, datasets=()).save(force_insert=True)
+    prepared.insert(document_of(model, tags=words, datasets=()))
 
 
 def add_tag(model: RegisteredModel, key: str, value: str) -> None:
@@ -56,14 +73,42 @@ def add_tag(model: RegisteredModel, key: str, value: str) -> None:
     )
 
 
+def tags_changed(model: RegisteredModel) -> None:
+    """Take over tags that were changed or deleted, and the time."""
+    tags = [part for tag in _TAGS(model.pk) for part in tag]
+    datasets = [name for (name,) in _DATASETS(model.pk, model.last_number - RECENT_VERSIONS)]
+    current = model.newest_production_id or model.newest_id
+    framework = _FRAMEWORK(current)[0][0] if current else ""
+    document = SearchDocument(
+        model_id=model.pk,
+        keywords=_keywords(model, tags=tags, datasets=datasets, framework=framework),
+        updated_at=model.updated_at,
+    )
+    prepared.update(document, "keywords", "updated_at")
+
+
 def touch(model: RegisteredModel) -> None:
     """Take over what changes when a version moves or is named: stages, counts and the time. One statement."""
-    SearchDocument.objects.filter(pk=model.pk).update(
+    document = SearchDocument(
+        model_id=model.pk,
         in_production=model.newest_production_id is not None,
         in_staging=model.newest_staging_id is not None,
         version_count=model.version_count,
         updated_at=model.updated_at,
     )
+    prepared.update(document, "in_production", "in_staging", "version_count", "updated_at")
+
+
+def version_added(model: RegisteredModel, version: ModelVersion, *, has_metrics: bool) -> None:
+    """Take over a new version. Of one that says nothing of itself only what it replaces goes; words of its
+    predecessors stay till the next full refresh.
+    """
+    if version.dataset_name or version.framework or has_metrics:
+        refresh([model.pk])
+        return
+    if model.newest_production_id is None and model.version_count > 1:
+        SearchMetric.objects.filter(document=model.pk).delete()
+    touch(model)
 
 
 def forget(model: RegisteredModel) -> None:
@@ -116,21 +161,13 @@ def refresh(model_ids: Sequence[int]) -> None:
 def document_of(model: RegisteredModel, *, tags: Iterable[str], datasets: Iterable[str]) -> SearchDocument:
     """The document of a model whose team and newest versions are loaded."""
     current = model.newest_production or model.newest
-    keywords = [
-        *tags,
-        model.library,
-        *datasets,
-        current.framework if current else "",
-        model.team.slug,
-        model.team.name,
-    ]
     return SearchDocument(
         model=model,
         title=" ".join(text.name_words(model.name)),
         summary=" ".join(text.words(f"{model.purpose} {model.task}")),
-        keywords=" ".join(dict.fromkeys(word for part in keywords for word in text.name_words(part)))[
-            : text.MAX_BODY
-        ],
+        keywords=_keywords(
+            model, tags=tags, datasets=datasets, framework=current.framework if current else ""
+        ),
         body=text.plain(model.card),
         name=model.name,
         name_lower=model.name.lower()[:256],
@@ -146,6 +183,12 @@ def document_of(model: RegisteredModel, *, tags: Iterable[str], datasets: Iterab
         updated_at=model.updated_at,
         created_at=model.created_at,
     )
+
+
+def _keywords(model: RegisteredModel, *, tags: Iterable[str], datasets: Iterable[str], framework: str) -> str:
+    parts = [*tags, model.library, *datasets, framework, model.team.slug, model.team.name]
+    words = dict.fromkeys(word for part in parts for word in text.name_words(part[: text.MAX_BODY]))
+    return " ".join(words)[: text.MAX_BODY]
 
 
 def rebuild_all(batch: int = 500) -> Iterator[int]:

@@ -208,9 +208,9 @@ def test_get_does_not_feel_the_number_of_versions(api, people, django_assert_num
     make_model(api.alice)
     make_version(api.alice)
     get_model(api.alice)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(4):
         get_model(api.alice)
     for _ in range(10):
         make_version(api.alice, tags=tags(("a", "b")))
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(4):
         get_model(api.alice)
