@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from django.db.models import QuerySet, TextField, Value
+from django.db.models import Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast
 
 from models_app.models import Alias, ModelTag, ModelVersion, RegisteredModel, Stage, VersionTag
@@ -56,6 +56,8 @@ MODEL = ("id", "name", "created_at", "updated_at", "card", *NEWEST)
 _GUARD = ("model__visibility", "model__team_id")
 # As many ids as go into one statement on every database.
 MANY = 10_000
+# Up to so many rows of one model are cheaper named one by one.
+FEW = 200
 
 Row = Sequence[Any]
 
@@ -230,9 +232,32 @@ def one_version(row: Row) -> dict[str, Any]:
 
 def versions(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows that begin with VERSION with their tags and aliases, in two more statements."""
-    ids = [row[0] for row in rows]
-    tags, aliases = _version_tags(ids), _version_aliases(ids)
+    tags: defaultdict[int, list[dict[str, str]]] = defaultdict(list)
+    aliases: defaultdict[int, list[str]] = defaultdict(list)
+    for chosen in _choices(rows):
+        tagged = VersionTag.objects.filter(chosen).order_by().values_list("version_id", "key", "value")
+        for version_id, key, value in tagged:
+            tags[version_id].append({"key": key, "value": value})
+        named = Alias.objects.filter(chosen).order_by("name").values_list("version_id", "name")
+        for version_id, name in named:
+            aliases[version_id].append(name)
+    for found in tags.values():
+        found.sort(key=itemgetter("key"))
     return [_version(row, tags.get(row[0]), aliases.get(row[0])) for row in rows]
+
+
+def _choices(rows: Sequence[Row]) -> Iterator[Q]:
+    """What finds the things that hang on the versions of these rows: many of one model as a range, others by id."""
+    if len(rows) > FEW and len({row[1] for row in rows}) == 1:
+        numbers = [row[2] for row in rows]
+        yield Q(
+            version__model__name=rows[0][1],
+            version__number__gte=min(numbers),
+            version__number__lte=max(numbers),
+        )
+        return
+    for start in range(0, len(rows), MANY):
+        yield Q(version__in=[row[0] for row in rows[start : start + MANY]])
 
 
 def _version(row: Row, tags: list[dict[str, str]] | None, aliases: list[str] | None) -> dict[str, Any]:
@@ -321,28 +346,3 @@ def _model(
     if aliases:
         shown["aliases"] = aliases
     return shown
-
-
-def _pieces(ids: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(ids), MANY):
-        yield ids[start : start + MANY]
-
-
-def _version_tags(ids: list[int]) -> dict[int, list[dict[str, str]]]:
-    found: defaultdict[int, list[dict[str, str]]] = defaultdict(list)
-    for some in _pieces(ids):
-        rows = VersionTag.objects.filter(version__in=some).order_by()
-        for version_id, key, value in rows.values_list("version_id", "key", "value").iterator(MANY):
-            found[version_id].append({"key": key, "value": value})
-    for tags in found.values():
-        tags.sort(key=itemgetter("key"))
-    return found
-
-
-def _version_aliases(ids: list[int]) -> dict[int, list[str]]:
-    found: defaultdict[int, list[str]] = defaultdict(list)
-    for some in _pieces(ids):
-        rows = Alias.objects.filter(version__in=some).order_by("name")
-        for version_id, name in rows.values_list("version_id", "name"):
-            found[version_id].append(name)
-    return found
