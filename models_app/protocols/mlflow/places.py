@@ -107,6 +107,9 @@ def holder(place: Place | None, *, by: Actor) -> trees.Holder:
         raise Forbidden(
             "A registered version is sealed: its files never change.", next_step="Register another version."
         )
+    if any("#" in form for form in (place.path, *trees.decoded(place.path))):
+        # Clients decode what is listed, and one such name makes them refuse the whole folder.
+        raise WireError("Invalid path: no “#” in a path, nor what decodes to it.")
     rows: Any = runs.runs_for(by) if place.kind == "run" else logged_models_for(by)
     # Only what writing asks for: this stands before every file that comes.
     columns = ("uid", "deleted_at", "tree", "experiment__deleted_at", "experiment__team__slug")

@@ -49,16 +49,20 @@ def clean_path(path: str) -> str:
         check_path(found)
         if len(_fold(found)) > MAX_PATH_BYTES:
             raise ValueError(f"The path is too long: {shown(found)}")
-        again = found
-        for _ in range(_DECODINGS):
-            again, before = unquote(again), again
-            if ".." in again.replace("\\", "/").split("/"):
-                raise ValueError(f"No “..” in a path: {shown(found)}")
-            if again == before:
-                break
+        if any(".." in form.replace("\\", "/").split("/") for form in decoded(found)):
+            raise ValueError(f"No “..” in a path: {shown(found)}")
     except ValueError as error:
         raise Invalid("path", str(error)) from error
     return found
+
+
+def decoded(path: str) -> Iterator[str]:
+    """What a path becomes when somebody percent-decodes it, once or again and again."""
+    for _ in range(_DECODINGS):
+        path, before = unquote(path), path
+        if path == before:
+            return
+        yield path
 
 
 def _fold(path: str) -> bytes:
