@@ -1,0 +1,89 @@
+"""Environments of real MLflow clients, and MLflow's own server in one: made by script/lib/clients.py when missing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from script.lib import clients
+from tests.live import free_port
+
+# Nothing that phones home or waits for anybody.
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def environment(name: str) -> Path:
+    """The folder of a client's environment. Where it cannot be made CI fails, and elsewhere the test is skipped."""
+    try:
+        return clients.ensure(name)
+    except clients.NotMade as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"No environment for {name}: {str(error).splitlines()[-1]}")
+
+
+def clean() -> dict[str, str]:
+    """The environment of a child without what is ours."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MODELRY_", "MLFLOW_", "DJANGO_", "GRANIAN_")) and name != "DATABASE_URL"
+    }
+    return {**kept, **QUIET}
+
+
+@contextmanager
+def server(
+    home: Path, *, store: str = "", workers: int = 1, options: tuple[str, ...] = (), port: int = 0
+) -> Iterator[str]:
+    """The address of MLflow's own server, with its data in `home` (or the database `store`). Gone afterwards."""
+    port = port or free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    command = [
+        str(environment("mlflow3") / "bin/mlflow"),
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    command += ["--backend-store-uri", store or f"sqlite:///{home / 'mlflow.db'}", "--workers", str(workers)]
+    command += ["--artifacts-destination", str(home / "artifacts"), *options]
+    with (home / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, env=clean(), cwd=home, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health", process, home / "server.log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=2):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"MLflow's server did not start:\n{log.read_text()[-4000:]}")

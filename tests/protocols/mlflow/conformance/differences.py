@@ -1,0 +1,47 @@
+"""Where Modelry deliberately answers otherwise than MLflow's own server, and why: docs/mlflow.md lists them."""
+
+from __future__ import annotations
+
+# key → (what is different, why)
+DIFFERENCES: dict[str, tuple[str, str]] = {
+    "no 500": (
+        "What a caller did wrong is answered 400 where the original answers 500.",
+        "The client repeats a call for minutes on 500.",
+    ),
+    "names": (
+        "Names of models have at most 256 characters, no control characters, no slash, colon, `@` or backslash.",
+        "They are addresses of pages and files here; on PostgreSQL the original fails on the same with a 500.",
+    ),
+    "strict filters": (
+        "Filters that are no sentence of the language (conditions without AND between them, an empty key) are refused.",
+        "The original drops what it does not understand, so that a search finds more than was asked for.",
+    ),
+    "strict words": (
+        "Words that a field does not know (a status, a view) and values of a wrong type are refused.",
+        "The original drops them silently, and does something else than it was told.",
+    ),
+    "taken names": (
+        "Renaming to a name that is taken is RESOURCE_ALREADY_EXISTS for experiments too.",
+        "The original lets the database complain: BAD_REQUEST with its SQL in the message.",
+    ),
+    "codes": (
+        "A missing field is INVALID_PARAMETER_VALUE everywhere.",
+        "In some calls the original lets the database complain: BAD_REQUEST with its SQL in the message.",
+    ),
+    "folders": (
+        "Getting a folder as if it were a file is 404 RESOURCE_DOES_NOT_EXIST.",
+        "Some storages of the original say so, others 400 in a shape of their own; clients take 404.",
+    ),
+    "backslashes": (
+        "A backslash in a path of files is refused.",
+        "It would be a folder on Windows.",
+    ),
+    "in parts": (
+        "Uploads in parts and signed downloads work on a disk too, on addresses of this server.",
+        "Large models move in parallel and go on after an interruption. The original has them for object stores only.",
+    ),
+    "no call": (
+        "A call that does not exist is answered in the protocol's shape with ENDPOINT_NOT_FOUND.",
+        "The original answers a page of HTML, which clients show as it is.",
+    ),
+}
