@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -46,12 +46,24 @@ def clean() -> dict[str, str]:
     return {**kept, **QUIET}
 
 
+@dataclass(frozen=True)
+class Original:
+    """MLflow's own server, running."""
+
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
 @contextmanager
-def server(
-    home: Path, *, store: str = "", workers: int = 1, options: tuple[str, ...] = (), port: int = 0
-) -> Iterator[str]:
-    """The address of MLflow's own server, with its data in `home` (or the database `store`). Gone afterwards."""
-    port = port or free_port()
+def started(
+    home: Path, *, store: str = "", workers: int = 1, options: tuple[str, ...] = ()
+) -> Iterator[Original]:
+    """MLflow's own server with its data in `home` (or the database `store`). Gone afterwards."""
+    port = free_port()
     home.mkdir(parents=True, exist_ok=True)
     command = [
         str(environment("mlflow3") / "bin/mlflow"),
@@ -68,8 +80,8 @@ def server(
             command, env=clean(), cwd=home, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        _wait_for(f"http://127.0.0.1:{port}/health", process, home / "server.log")
-        yield f"http://127.0.0.1:{port}"
+        wait_for(f"http://127.0.0.1:{port}/health", process, home / "server.log")
+        yield Original(port, process.pid)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -80,10 +92,11 @@ def server(
         process.wait()
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
+    """Until it answers. Raises RuntimeError when the process ends first, or it takes two minutes."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError), urllib.request.urlopen(url, timeout=2):
             return
         time.sleep(0.1)
-    raise RuntimeError(f"MLflow's server did not start:\n{log.read_text()[-4000:]}")
+    raise RuntimeError(f"The server did not start:\n{log.read_text()[-4000:] if log else url}")

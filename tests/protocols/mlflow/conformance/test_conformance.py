@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from django.db import transaction
@@ -106,8 +105,8 @@ def test_modelry(noun, case, send):
 @pytest.mark.original
 def test_the_original(tmp_path):
     """All in one test: its server takes long to start."""
-    with originals.server(tmp_path) as url:
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    with originals.started(tmp_path) as original:
+        connection = http.client.HTTPConnection("127.0.0.1", original.port, timeout=60)
 
         def call(method: str, path: str, content: bytes | None, headers: dict[str, str]) -> Answer:
             connection.request(method, path, content, headers)

@@ -1,0 +1,196 @@
+"""The unmodified MLflow clients, against a live Modelry: what people have in their code works as it stands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import live as live_servers
+from tests import originals, people
+
+HERE = Path(__file__).parent
+API = "/api/2.0/mlflow"
+COMPLETE = {"license": "Apache-2.0", "dataset_version": "2026-05"}
+
+pytestmark = pytest.mark.client
+
+
+def environment(server, person: str) -> dict[str, str]:
+    return {
+        **originals.clean(),
+        "MLFLOW_TRACKING_URI": server.url,
+        "MLFLOW_TRACKING_TOKEN": server.tokens[person],
+        # A failure is to show itself at once.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def login(browser: httpx.Client, name: str) -> None:
+    """Log in as a person does, with the form."""
+    browser.get("/login/")
+    form = {
+        "username": name,
+        "password": people.PASSWORD,
+        "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+    }
+    browser.post("/login/", data=form, headers={"Referer": str(browser.base_url)}).raise_for_status()
+
+
+def script(client: str, name: str, *arguments: str, server, person: str = "erin", **options):
+    """A started script of ours inside a client's environment."""
+    python = originals.environment(client) / "bin/python"
+    return subprocess.Popen(
+        [str(python), str(HERE / name), *arguments],
+        env=environment(server, person),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module", params=["mlflow3", "mlflow2"])
+def journey(request, live_template, tmp_path_factory):
+    """A server that a client's whole journey went to, and what the client saw."""
+    with live_servers.serve(live_template, tmp_path_factory.mktemp("home")) as server:
+        server.client("erin").post(
+            "/api/v1/models/risk/by-rest/versions",
+            data={"metadata": json.dumps({"create_model": True})},
+            files=[("file", ("weights/model.bin", b"by rest", "application/octet-stream"))],
+        ).raise_for_status()
+        process = script(
+            request.param, "mlflow_journey.py", str(tmp_path_factory.mktemp("files")), server=server
+        )
+        said, complaints = process.communicate(timeout=240)
+        assert process.returncode == 0, f"{complaints[-4000:]}\n{server.log.read_text()[-4000:]}"
+        yield server, json.loads(said.strip().splitlines()[-1])
+
+
+def test_a_model_is_the_same_however_it_is_named(journey):
+    _, seen = journey
+    assert seen["status"] == "READY"
+    assert set(seen["same"].values()) == {True}, seen["same"]
+    assert len(seen["same"]) == (6 if seen["version"].startswith("3.") else 5)
+    assert seen["copy"]
+
+
+def test_what_was_logged_is_found_again(journey):
+    _, seen = journey
+    assert seen["children"] == ["2", "3"]
+    assert seen["points"] == [40, 40, 40, 40]
+    # At the last step the later time wins: threads 4 to 7.
+    assert seen["last"] == {f"m{index}": index + 4.19 for index in range(4)}
+    assert seen["automatic"] == ["FINISHED", "4", True]
+    assert seen["files"] == ["config.json", "notes"]
+    assert seen["text"] == "größer"
+    assert seen["search"] == ["fraud_detector"]
+    assert seen["versions"] == [seen["number"]]
+    assert seen["by_alias"] == seen["number"]
+
+
+def test_the_command_line(journey):
+    _, seen = journey
+    for name, (code, output, error) in (
+        (k, v) for k, v in seen.items() if k.startswith("cli ") and len(v) == 3
+    ):
+        assert code == 0, f"{name}: {output} {error}"
+    assert "fraud" in seen["cli experiments"][1]
+    assert seen["run_id"] in seen["cli runs"][1]
+    assert "config.json" in seen["cli artifacts"][1]
+    assert "MLmodel" in seen["cli files"]
+    assert seen.get("cli predictions", True)
+
+
+def test_what_was_registered_over_rest_is_loaded_by_mlflow(journey):
+    _, seen = journey
+    assert seen["by_rest"] == "by rest"
+
+
+def test_production_says_in_one_line_what_it_lacks_and_takes_it_then(journey):
+    server, seen = journey
+    message = seen["refused"]["message"]
+    assert seen["refused"]["code"] == "RESOURCE_CONFLICT"
+    assert "\n" not in message
+    assert "license" in message
+    page = f"/models/fraud_detector@{seen['number']}/edit"
+    assert f"{server.url}{page}" in message
+    client = server.client("erin")
+    answer = client.patch(
+        f"/api/v1/models/fraud_detector/versions/{seen['number']}", json={**COMPLETE, "owner": "alice"}
+    )
+    assert answer.status_code == 200, answer.text
+    moved = client.post(
+        f"{API}/model-versions/transition-stage",
+        json={
+            "name": "fraud_detector",
+            "version": seen["number"],
+            "stage": "Production",
+            "archive_existing_versions": True,
+        },
+    )
+    assert moved.status_code == 200, moved.text
+    assert moved.json()["model_version"]["current_stage"] == "Production"
+    listed = client.get("/api/v1/stages/production", params={"model": "fraud_detector"}).json()["items"]
+    assert [row["version"] for row in listed] == [int(seen["number"])]
+
+
+def test_a_version_is_sealed(journey):
+    server, seen = journey
+    client = server.client("erin")
+    files = f"/api/v1/models/fraud_detector/versions/{seen['number']}/files"
+    before = {row["path"]: row["sha256"] for row in client.get(files).json()["items"]}
+    assert "MLmodel" in before
+    run = client.get(f"{API}/runs/get", params={"run_id": seen["run_id"]}).json()["run"]
+    folder = run["info"]["artifact_uri"].partition(":/")[2].lstrip("/") + "/model"
+    if "logged" in seen:
+        logged = client.get(f"{API}/logged-models/{seen['logged'][0]}").json()["model"]["info"]
+        folder = logged["artifact_uri"].partition(":/")[2].lstrip("/")
+    client.put(f"/api/2.0/mlflow-artifacts/artifacts/{folder}/MLmodel", content=b"flavors: {evil: {}}")
+    client.delete(f"/api/2.0/mlflow-artifacts/artifacts/{folder}/MLmodel")
+    assert {row["path"]: row["sha256"] for row in client.get(files).json()["items"]} == before
+    assert client.get(f"{files}/MLmodel").status_code == 200
+
+
+def test_it_is_found_on_the_pages_and_over_rest_with_its_origins(journey):
+    server, seen = journey
+    number = seen["number"]
+    client = server.client("erin")
+    names = [
+        row["name"] for row in client.get("/api/v1/search", params={"q": "fraud_detector"}).json()["items"]
+    ]
+    assert "fraud_detector" in names
+    version = client.get(f"/api/v1/models/fraud_detector/versions/{number}").json()
+    text = json.dumps(version)
+    assert seen["run_id"] in text
+    assert "breast-cancer" in text
+    with httpx.Client(base_url=server.url, follow_redirects=True) as browser:
+        login(browser, "erin")
+        assert "fraud_detector" in browser.get("/", params={"q": "fraud_detector"}).text
+        assert "breast-cancer" in browser.get(f"/models/fraud_detector@{number}/").text
+
+
+@pytest.mark.sqlite_is_enough
+def test_a_server_killed_in_the_middle_of_log_model_has_no_ready_model(live):
+    process = script("mlflow3", "mlflow_large.py", server=live)
+    incoming = live.home / "artifacts" / "incoming"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if incoming.is_dir() and any(path.stat().st_size > 1 << 20 for path in incoming.rglob("*.part")):
+            break
+        time.sleep(0.005)
+    live.kill()
+    _, complaints = process.communicate(timeout=120)
+    assert process.returncode != 0, complaints
+    live.start()
+    answer = live.client("erin").post(f"{API}/logged-models/search", json={"experiment_ids": ["0"]}).json()
+    assert [model["info"]["status"] for model in answer["models"]] == ["LOGGED_MODEL_PENDING"]
+    blobs = live.python(source="from models_app.models import Blob; print(Blob.objects.count())")
+    listed = [path for path in (live.home / "artifacts" / "blobs").rglob("*") if path.is_file()]
+    assert len(listed) >= int(blobs.strip().splitlines()[-1])
