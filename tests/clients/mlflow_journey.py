@@ -154,9 +154,8 @@ if NEW:
     with open(rows, "w") as file:
         json.dump({"inputs": test_x[:2].tolist()}, file)
     answers = os.path.join(FOLDER, "answers.json")
-    COMMANDS["models"] = [
-        "models", "predict", "-m", "models:/fraud_detector@champion", "-i", rows, "-o", answers, "--env-manager", "local"
-    ]  # fmt: skip
+    named = ["-m", "models:/fraud_detector@champion", "-i", rows, "-o", answers]
+    COMMANDS["models"] = ["models", "predict", *named, "--env-manager", "local"]
 for name, arguments in COMMANDS.items():
     done = CliRunner().invoke(cli, arguments)
     seen[f"cli {name}"] = [done.exit_code, done.output[-2000:], repr(done.exception)]
