@@ -6,6 +6,7 @@ from .case import (
     ABSENT,
     INVALID,
     LOGGED_RUN,
+    REFUSED,
     TEXT,
     UNKNOWN,
     VERSIONED,
@@ -16,7 +17,6 @@ from .case import (
     post,
 )
 
-REFUSED = Expected(**INVALID)
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
 HERE = "{exp}/{run}/artifacts"
 

@@ -231,6 +231,7 @@ class Case:
 
 INVALID = {"status": 400, "code": "INVALID_PARAMETER_VALUE"}
 EXISTS = {"status": 400, "code": "RESOURCE_ALREADY_EXISTS"}
+REFUSED = Expected(**INVALID)
 UNKNOWN = {"status": 404, "code": "RESOURCE_DOES_NOT_EXIST"}
 NO_CALL = {"status": 404, "code": "ENDPOINT_NOT_FOUND"}
 # --- what most cases start from ---------------------------------------------------------------------------------

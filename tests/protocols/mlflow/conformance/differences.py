@@ -44,4 +44,32 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
         "A call that does not exist is answered in the protocol's shape with ENDPOINT_NOT_FOUND.",
         "The original answers a page of HTML, which clients show as it is.",
     ),
+    "former names": (
+        "A renamed model is found by its former name too, until another takes it.",
+        "Code that has the old name in it goes on working.",
+    ),
+    "sources": (
+        "A version's source must have files here, or be an address of another storage. Run and logged model need not "
+        "be repeated in `run_id` and `model_id`: the source says them.",
+        "A version is sealed with its files when it is registered. Addresses elsewhere are only noted: this server "
+        "never connects there.",
+    ),
+    "numbers as texts": (
+        "Where a text is asked for a number is taken, and the text `true` for true, if there is no doubt.",
+        "Clients in other languages send them so.",
+    ),
+    "aliases": (
+        "An alias has letters a to z, digits, `_`, `-` and `.`; numbers and names of stages are none.",
+        "`name@1` and `name@production` already have a meaning here. MLflow's Python client refuses letters beyond "
+        "a to z itself.",
+    ),
+    "more filters": (
+        "Searches know more keys and orders: versions by stage, alias, description, status, times, creator, "
+        "metrics; models by description and times.",
+        "People asked for them.",
+    ),
+    "methods": (
+        "PATCH and DELETE calls of the registry are taken as POST too.",
+        "Some proxies let neither through.",
+    ),
 }

@@ -7,6 +7,7 @@ from .case import (
     EXISTS,
     EXPERIMENT,
     INVALID,
+    REFUSED,
     TEXT,
     TIME,
     UNKNOWN,
@@ -16,9 +17,6 @@ from .case import (
     get,
     post,
 )
-
-REFUSED = Expected(**INVALID)
-
 
 CASES = [
     # --- experiments ---

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from .case import (
     INVALID,
+    REFUSED,
     Case,
     Expected,
     get,
     post,
 )
 
-REFUSED = Expected(**INVALID)
 STRINGS = ("=", "!=", "LIKE", "ILIKE")
 LISTS = ("IN", "NOT IN")
 NUMBERS = ("<", "<=", ">", ">=")
@@ -45,7 +45,19 @@ def table(what, search, given, rows):
             yield Case(f"{what}: {key} {op} …", call, given=given, **({} if op in taken else INVALID))
 
 
+WIDER = (
+    *(("models", models, text) for text in ("description = 'a'",)),
+    *(
+        ("versions", versions, text)
+        for text in ("version = 1", "current_stage = 'Staging'", "metrics.f1 > 0.9")
+    ),
+)
+
 CASES = [
+    *(
+        Case(f"{what}: {text}", search(text), **INVALID, differs="more filters", ours=Expected(200))
+        for what, search, text in WIDER
+    ),
     # --- which operators which key takes ---
     *table(
         "models",
@@ -122,7 +134,6 @@ CASES = [
             "'name' = 'a'",
             "name = 'a' UNION SELECT 1",
             "name = 'a' -- x",
-            "description = 'a'",
             "timestamp > 1",
             "name ~ 'a'",
             "name NOT LIKE 'a'",
@@ -147,7 +158,6 @@ CASES = [
             "tags.x IN ('a')",
             "run_id IN ()",
             "name = 'a' OR run_id = 'b'",
-            "version = 1",
             "source = 'a'",
             "params.x = '1'",
         )

@@ -8,6 +8,7 @@ from .case import (
     INVALID,
     LOGGED,
     LOGGED_RUN,
+    REFUSED,
     RUN,
     TEXT,
     TIME,
@@ -15,14 +16,12 @@ from .case import (
     AnyOrder,
     Call,
     Case,
-    Expected,
     delete,
     get,
     patch,
     post,
 )
 
-REFUSED = Expected(**INVALID)
 STARTED = (EXPERIMENT, RUN)
 
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from .case import ABSENT, EXPERIMENT, INVALID, RUN, TEXT, UNKNOWN, AnyOrder, Call, Case, Expected, get, post
+from .case import (
+    ABSENT,
+    EXPERIMENT,
+    INVALID,
+    REFUSED,
+    RUN,
+    TEXT,
+    UNKNOWN,
+    AnyOrder,
+    Call,
+    Case,
+    get,
+    post,
+)
 
-REFUSED = Expected(**INVALID)
 STARTED = (EXPERIMENT, RUN)
 READ = get("runs/get", run_id="{run}")
 BIG = 1.7976931348623157e308

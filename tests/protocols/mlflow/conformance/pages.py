@@ -7,6 +7,7 @@ from .case import (
     INVALID,
     MODEL,
     OTHER,
+    REFUSED,
     TEXT,
     VERSION,
     VERSIONED,
@@ -14,9 +15,8 @@ from .case import (
     Case,
     Expected,
     get,
+    post,
 )
-
-REFUSED = Expected(**INVALID)
 
 
 def page(search, **more):
@@ -119,6 +119,14 @@ CASES = [
         Call("GET", "/ajax-api/3.0/mlflow/server-info"),
         body={"workspaces_enabled": False},
     ),
+    Case(
+        "update by POST",
+        post("registered-models/update", name="{m}", description="d"),
+        given=(MODEL,),
+        status=405,
+        differs="methods",
+        ours=Expected(200, body={"registered_model": {"description": "d"}}),
+    ),
     *(
         Case(
             f"no call: {method} {path}",
@@ -134,7 +142,6 @@ CASES = [
             ("GET", "registered-models/get/", None, 404),
             ("PUT", "registered-models/create", {"name": "x"}, 405),
             ("GET", "registered-models/create", None, 405),
-            ("POST", "registered-models/update", {"name": "x"}, 405),
             ("DELETE", "runs/get", {}, 405),
         )
     ),

@@ -9,6 +9,7 @@ from .case import (
     INVALID,
     MODEL,
     OTHER,
+    REFUSED,
     TIME,
     UNKNOWN,
     VERSION,
@@ -30,7 +31,6 @@ UPDATE = "registered-models/update"
 DELETE = "registered-models/delete"
 SET_TAG = "registered-models/set-tag"
 DELETE_TAG = "registered-models/delete-tag"
-REFUSED = Expected(**INVALID)
 
 CASES = [
     # --- create ---
@@ -187,7 +187,7 @@ CASES = [
         given=(MODEL,),
         body={"registered_model": {"name": "{m}", "creation_timestamp": TIME}},
     ),
-    Case("get an unknown one", get(GET, name="{m}"), **UNKNOWN, says="not found"),
+    Case("get an unknown one", get(GET, name="{m}"), **UNKNOWN),
     Case("get without name", get(GET), **INVALID, says="Missing value for required parameter 'name'"),
     Case("get with an empty name", get(GET, name=""), **INVALID),
     Case("get in another case", get(GET, name="M-{u}"), given=(MODEL,), **UNKNOWN),
@@ -241,6 +241,8 @@ CASES = [
         get(GET, name="{m}"),
         given=(MODEL, post(RENAME, name="{m}", new_name="{m2}")),
         **UNKNOWN,
+        differs="former names",
+        ours=Expected(200, body={"registered_model": {"name": "{m2}"}}),
     ),
     # --- update ---
     Case(

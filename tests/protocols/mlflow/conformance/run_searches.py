@@ -7,13 +7,11 @@ from .case import (
     EXPERIMENT,
     INVALID,
     LOGGED,
+    REFUSED,
     RUN,
     Case,
-    Expected,
     post,
 )
-
-REFUSED = Expected(**INVALID)
 
 
 def runs(filter="", **more):

@@ -6,18 +6,17 @@ from .case import (
     ABSENT,
     EXPERIMENT,
     INVALID,
+    REFUSED,
     RUN,
     TEXT,
     UNKNOWN,
     AnyOrder,
     Call,
     Case,
-    Expected,
     get,
     post,
 )
 
-REFUSED = Expected(**INVALID)
 STARTED = (EXPERIMENT, RUN)
 
 

@@ -7,6 +7,7 @@ from .case import (
     INVALID,
     MODEL,
     OTHER,
+    REFUSED,
     VERSION,
     VERSIONED,
     AnyOrder,
@@ -16,8 +17,6 @@ from .case import (
     get,
     post,
 )
-
-REFUSED = Expected(**INVALID)
 
 
 def models(filter="", **more):
@@ -228,10 +227,17 @@ CASES = [
             "timestamp   DESC",
         )
     ),
+    Case(
+        "models: ordered by creation",
+        models("name = '{m}'", order_by=["creation_timestamp"]),
+        given=(MODEL,),
+        **INVALID,
+        differs="more filters",
+        ours=Expected(200, body=NAMES),
+    ),
     *(
         Case(f"models: refuse order by {text}", models(order_by=[text]), **INVALID)
         for text in (
-            "creation_timestamp",
             "NAME",
             "tags.x",
             "name SIDEWAYS",

@@ -5,18 +5,15 @@ from __future__ import annotations
 from .case import (
     ABSENT,
     INVALID,
+    REFUSED,
     TEXT,
     UNKNOWN,
     Call,
     Case,
-    Expected,
     get,
     patch,
     post,
 )
-
-REFUSED = Expected(**INVALID)
-
 
 HOOK = {
     "name": "h-{u}",
