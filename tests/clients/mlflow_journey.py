@@ -156,11 +156,12 @@ if NEW:
     answers = os.path.join(FOLDER, "answers.json")
     named = ["-m", "models:/fraud_detector@champion", "-i", rows, "-o", answers]
     COMMANDS["models"] = ["models", "predict", *named, "--env-manager", "local"]
+seen["cli"] = {}
 for name, arguments in COMMANDS.items():
     done = CliRunner().invoke(cli, arguments)
-    seen[f"cli {name}"] = [done.exit_code, done.output[-2000:], repr(done.exception)]
-seen["cli files"] = sorted(os.listdir(os.path.join(FOLDER, "cli")))
+    seen["cli"][name] = [done.exit_code, done.output[-2000:], repr(done.exception)]
+seen["cli_files"] = sorted(os.listdir(os.path.join(FOLDER, "cli")))
 if NEW:
     with open(answers) as file:
-        seen["cli predictions"] = json.load(file)["predictions"] == expected[:2]
+        seen["cli_predictions"] = json.load(file)["predictions"] == expected[:2]
 print(json.dumps(seen))

@@ -72,4 +72,16 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
         "PATCH and DELETE calls of the registry are taken as POST too.",
         "Some proxies let neither through.",
     ),
+    "defaults": (
+        "A search of experiments may leave `max_results` out.",
+        "All other searches may.",
+    ),
+    "no JSON": (
+        "`NaN` and `Infinity` without quotes are no JSON. As text they are taken, as protobuf has it.",
+        "The original reads what Python writes; other languages cannot read its answers then.",
+    ),
+    "unknown runs": (
+        "The history of a run that is not there is 404.",
+        "The original answers an empty history, which looks like a metric that was never logged.",
+    ),
 }

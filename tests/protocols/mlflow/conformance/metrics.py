@@ -13,6 +13,7 @@ from .case import (
     AnyOrder,
     Call,
     Case,
+    Expected,
     get,
     post,
 )
@@ -75,6 +76,8 @@ CASES = [
         Call("POST", "runs/log-metric", raw=b'{"run_id": "x", "key": "m", "value": NaN, "timestamp": 1}'),
         given=STARTED,
         **UNKNOWN,
+        differs="no JSON",
+        ours=REFUSED,
     ),
     Case(
         "the smallest number",
@@ -151,6 +154,8 @@ CASES = [
         "history of an unknown run",
         get("metrics/get-history", run_id="{none}", metric_key="m"),
         body={"metrics": ABSENT},
+        differs="unknown runs",
+        ours=Expected(**UNKNOWN),
     ),
     Case("history without key", get("metrics/get-history", run_id="{run}"), given=STARTED, **INVALID),
     Case("history without run", get("metrics/get-history", metric_key="m"), **INVALID),
