@@ -11,10 +11,11 @@ from datetime import datetime
 from sys import float_info
 from typing import Any, NamedTuple
 
+from django.db import connection
 from django.db.models import F, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from models_app.models import LoggedModelMetric, Run, RunLatestMetric, RunMetric
+from models_app.models import LoggedModelMetric, Run, RunMetric
 
 from .access import Actor, require_logging
 from .errors import Invalid, NotFound
@@ -69,39 +70,44 @@ def write(run: Run, points: Sequence[Point], *, by: Actor) -> None:
     if not points:
         return
     rows = list(dict.fromkeys(map(_row, points)))
-    RunMetric.objects.bulk_create(
-        [RunMetric(run=run, key=k, step=s, at=a, value=v, is_nan=n) for k, s, a, v, n in rows],
-        ignore_conflicts=True,
-        batch_size=_BATCH,
-    )
-    _keep_latest(run, rows)
-    of_models = [point for point in points if point.model]
-    if of_models:
-        _write_of_models(run, of_models, by)
-
-
-def _keep_latest(run: Run, rows: Iterable[_Row]) -> None:
-    """The lock of the run's row puts those who come here at once into an order."""
+    _insert(_NEW, run, rows)
     newest: dict[str, _Row] = {}
     for row in rows:
         known = newest.get(row.key)
         if known is None or row[1:] > known[1:]:
             newest[row.key] = row
-    kept = RunLatestMetric.objects.filter(run=run, key__in=list(newest)).values_list(*_COLUMNS)
-    for row in map(_Row._make, kept):
-        if row[1:] >= newest[row.key][1:]:
-            del newest[row.key]
-    if newest:
-        RunLatestMetric.objects.bulk_create(
-            [
-                RunLatestMetric(run=run, key=k, step=s, at=a, value=v, is_nan=n)
-                for k, s, a, v, n in newest.values()
-            ],
-            update_conflicts=True,
-            unique_fields=["run", "key"],
-            update_fields=["step", "at", "value", "is_nan"],
-            batch_size=_BATCH,
-        )
+    # The lock of the run's row puts those who come here at once into an order.
+    _insert(_LATEST, run, list(newest.values()))
+    of_models = [point for point in points if point.model]
+    if of_models:
+        _write_of_models(run, of_models, by)
+
+
+# Batches are what training waits for: instances of tables would take most of the time. What people write goes in as
+# parameters only; both databases read these statements alike.
+_NEW = """
+    INSERT INTO models_app_runmetric (run_id, key, step, at, value, is_nan) VALUES {rows} ON CONFLICT DO NOTHING
+"""
+_LATEST = """
+    INSERT INTO models_app_runlatestmetric AS kept (run_id, key, step, at, value, is_nan) VALUES {rows}
+    ON CONFLICT (run_id, key) DO UPDATE
+    SET step = excluded.step, at = excluded.at, value = excluded.value, is_nan = excluded.is_nan
+    WHERE (excluded.step, excluded.at, excluded.value, excluded.is_nan) > (kept.step, kept.at, kept.value, kept.is_nan)
+"""
+
+
+def _insert(statement: str, run: Run, rows: Sequence[_Row]) -> None:
+    written = connection.ops.adapt_datetimefield_value
+    moments = {at: written(at) for at in {row.at for row in rows}}
+    for start in range(0, len(rows), _BATCH):
+        some = rows[start : start + _BATCH]
+        parameters = [
+            value
+            for key, step, at, number, is_nan in some
+            for value in (run.pk, key, step, moments[at], number, is_nan)
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(statement.format(rows=",".join(["(%s,%s,%s,%s,%s,%s)"] * len(some))), parameters)
 
 
 def _write_of_models(run: Run, points: Sequence[Point], by: Actor) -> None:
