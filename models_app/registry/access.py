@@ -222,12 +222,12 @@ def require_logging(actor: Actor, team: Team | None) -> None:
         raise Forbidden("You may not log runs: that takes the role contributor in some team.")
 
 
-def may_read(actor: Actor, visibility: str, team_id: int) -> bool:
-    """Whether a model of this visibility and team may be read, by one for whom `require_reading` holds."""
+def may_read(actor: Actor, visibility: str, team_id: int | None) -> bool:
+    """Whether a model or experiment of this team may be read, by one for whom `require_reading` holds."""
     if visibility == Visibility.INTERNAL:
         return True
     teams = actor.readable_teams
-    return teams is None or team_id in teams
+    return teams is None or (team_id is not None and team_id in teams)
 
 
 def models_for(actor: Actor) -> RegisteredModelQuerySet:

@@ -12,8 +12,19 @@ from django.utils import timezone
 from models_app.models import Experiment, ExperimentTag, Run, Team, Visibility
 
 from . import audit
-from .access import RIGHTS, Actor, Right, may, require, require_logging, require_login, require_reading
+from .access import (
+    RIGHTS,
+    Actor,
+    Right,
+    may,
+    may_read,
+    require,
+    require_logging,
+    require_login,
+    require_reading,
+)
 from .errors import AlreadyExists, Forbidden, Frozen, Invalid, NotFound
+from .prepared import PreparedInstances
 
 MAX_NAME = 500
 MAX_LOCATION = 1000
@@ -35,13 +46,30 @@ def experiments_for(actor: Actor) -> QuerySet[Experiment]:
     return Experiment.objects.filter(readable(actor)).select_related("team")
 
 
+_OF_ID = PreparedInstances(Experiment, lambda number: Experiment.objects.filter(pk=number).order_by(), int)
+
+
+def find(number: int, *, by: Actor) -> Experiment | None:
+    """By id, deleted ones too; None when absent or unreadable."""
+    require_reading(by)
+    for found in _OF_ID(number) if abs(number) < 2**63 else ():
+        if may_read(by, found.visibility, found.team_id):
+            return found
+    return None
+
+
 def get_experiment(number: int, *, by: Actor) -> Experiment:
     """By id, deleted ones too. Raises NotFound when absent or unreadable."""
-    fits = -(2**63) <= number < 2**63
-    found = experiments_for(by).filter(pk=number).first() if fits else None
+    found = find(number, by=by)
     if found is None:
         raise NotFound(f"No Experiment with id={number} exists.")
     return found
+
+
+def require_logging_in(experiment: Experiment, *, by: Actor) -> None:
+    """`require_logging` in its team, which is read only for a refusal."""
+    if experiment.team_id is None or not may(by, Right.REGISTER, experiment.team_id):
+        require_logging(by, experiment.team)
 
 
 def home_team(actor: Actor) -> Team | None:

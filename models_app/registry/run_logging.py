@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from models_app.models import Run, RunInput, RunParam, RunTag
+from models_app.models import Run, RunInput, RunParam
 
 from . import run_metrics
 from .access import Actor
 from .datasets import register_dataset
 from .errors import Frozen, Invalid
 from .metadata import clean_text
+from .prepared import Prepared
 from .run_metrics import Point
 
 MAX_ROWS = 10_000
@@ -40,30 +42,47 @@ def add(run: Run, *, params: Any, metrics: Any, tags: Any, datasets: Any, by: Ac
 
 def write_tags(run: Run, tags: Mapping[str, str]) -> None:
     """Set tags; those that are there already change."""
-    RunTag.objects.bulk_create(
-        [RunTag(run=run, key=key, value=value) for key, value in tags.items()],
-        update_conflicts=True,
-        unique_fields=["run", "key"],
-        update_fields=["value"],
-        batch_size=_BATCH,
-    )
+    _insert(_TAGS, run, tags)
 
 
 def write_params(run: Run, params: Mapping[str, str]) -> None:
     """Add params. Raises Frozen when one is there with another value."""
     if not params:
         return
-    known = dict(RunParam.objects.filter(run=run, key__in=list(params)).values_list("key", "value"))
+    if len(params) == 1:
+        known = dict(_PARAM(run.pk, *params))
+    else:
+        rows = RunParam.objects.filter(run=run, key__in=list(params)).order_by()
+        known = dict(rows.values_list("key", "value"))
     for key, value in params.items():
         if known.get(key, value) != value:
             raise Frozen(
                 f"Changing param values is not allowed. Param with key='{key[:80]}' was already logged with "
                 f"value='{known[key][:80]}' for run ID='{run.uid}'. Attempted logging new value '{value[:80]}'."
             )
-    RunParam.objects.bulk_create(
-        [RunParam(run=run, key=key, value=value) for key, value in params.items() if key not in known],
-        batch_size=_BATCH,
-    )
+    _insert(_PARAMS, run, {key: value for key, value in params.items() if key not in known})
+
+
+# As for metrics: instances of tables would take most of the time.
+_TAGS = """
+    INSERT INTO models_app_runtag (run_id, key, value) VALUES {rows}
+    ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value
+"""
+_PARAMS = "INSERT INTO models_app_runparam (run_id, key, value) VALUES {rows}"
+_PARAM = Prepared(
+    lambda run, key: RunParam.objects.filter(run=run, key=key).order_by().values_list("key", "value"),
+    int,
+    str,
+)
+
+
+def _insert(statement: str, run: Run, pairs: Mapping[str, str]) -> None:
+    items = list(pairs.items())
+    for start in range(0, len(items), _BATCH):
+        some = items[start : start + _BATCH]
+        parameters = [value for key, text in some for value in (run.pk, key, text)]
+        with connection.cursor() as cursor:
+            cursor.execute(statement.format(rows=",".join(["(%s,%s,%s)"] * len(some))), parameters)
 
 
 def _pairs(field: str, value: Any) -> dict[str, str]:

@@ -16,12 +16,13 @@ from django.utils import timezone
 
 from models_app.models import Experiment, Run, RunModel, RunModelKind, RunStatus, RunTag
 
-from . import audit, datasets, events, experiments, run_logging, run_metrics, run_names
-from .access import Actor, require_logging
+from . import audit, datasets, events, experiments, prepared, run_logging, run_metrics, run_names
+from .access import Actor
 from .datasets import Read
 from .errors import Frozen, Invalid, NotFound
 from .logged_models import logged_models_for
 from .metadata import clean_text
+from .prepared import PreparedInstances
 from .run_metrics import Point
 
 MAX_NAME = 250
@@ -60,15 +61,21 @@ def _missing(uid: str) -> NotFound:
     return NotFound(f"Run with id={uid[:64]} not found, or you may not see it.")
 
 
+_LOCKED = PreparedInstances(
+    Run, lambda uid: Run.objects.select_for_update(no_key=True).filter(uid=uid).order_by(), str
+)
+
+
 def _held(run: Run | str, *, by: Actor, active: bool = True) -> Run:
     """The run as it is now, locked, with its experiment. Raises NotFound, Forbidden, Frozen once deleted."""
     uid = run if isinstance(run, str) else run.uid
-    rows = Run.objects.filter(experiments.readable(by, "experiment__")).select_related("experiment__team")
-    rows = rows.select_for_update(of=("self",), no_key=True)
-    held = rows.filter(uid=uid).first() if _UID.fullmatch(uid) else None
-    if held is None:
+    found = _LOCKED(uid) if _UID.fullmatch(uid) else []
+    group = experiments.find(found[0].experiment_id, by=by) if found else None
+    if group is None:
         raise _missing(uid)
-    require_logging(by, held.experiment.team)
+    (held,) = found
+    held.experiment = group
+    experiments.require_logging_in(group, by=by)
     if active and held.deleted_at is not None:
         raise Frozen(
             f"The run {held.uid} must be in the 'active' state. Current state is deleted.",
@@ -127,11 +134,12 @@ _GOING = (RunStatus.RUNNING, RunStatus.SCHEDULED)
 
 
 def _start(group: Experiment, *, by: Actor, uid: str | None = None, **columns: Any) -> Run:
-    require_logging(by, group.team)
+    experiments.require_logging_in(group, by=by)
     experiments.require_active(group)
     if uid is not None and not (by.is_system and _UID.fullmatch(uid)):
         raise Invalid("uid", "The registry makes the uids of runs itself.")
-    run = Run.objects.create(uid=uid or uuid.uuid4().hex, experiment=group, created_by=by.user, **columns)
+    run = Run(uid=uid or uuid.uuid4().hex, experiment=group, created_by=by.user, **columns)
+    prepared.insert(run)
     audit.record("run.created", by=by, subject=run.uid, after={"experiment": group.name, "name": run.name})
     return run
 
@@ -161,7 +169,7 @@ def start_run(
     marks[NAME_TAG] = check_name(name or tagged or run_names.invent())
     said = {"user_name": _column("user_name", user_name), **_columns_in(marks)}
     run = _start(experiment, by=by, name=marks[NAME_TAG], started_at=started_at or timezone.now(), **said)
-    RunTag.objects.bulk_create([RunTag(run=run, key=key, value=value) for key, value in marks.items()])
+    run_logging.write_tags(run, marks)
     return run
 
 

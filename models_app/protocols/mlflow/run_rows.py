@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 
 from models_app.models import (
     Run,
@@ -18,9 +19,9 @@ from models_app.models import (
     RunStatus,
     RunTag,
 )
-from models_app.registry import runs
-from models_app.registry.access import Actor
+from models_app.registry.access import Actor, may_read, require_reading
 from models_app.registry.errors import NotFound
+from models_app.registry.prepared import Prepared
 
 from . import locations
 from .wire import ms, number, present
@@ -44,11 +45,67 @@ _STATUS = {status.value: status.value.upper() for status in RunStatus}
 
 def read(uid: str, actor: Actor) -> dict[str, Any]:
     """A run with all that it reported. Raises NotFound."""
-    found = runs.runs_for(actor).filter(uid=uid).order_by()
-    row = found.values(*COLUMNS).first()
-    if row is None:
-        raise NotFound(f"Run with id={uid[:64]} not found")
-    return next(many([row]))
+    require_reading(actor)
+    for *columns, visibility, team in _OF_UID(uid):
+        if may_read(actor, visibility, team):
+            return _one(dict(zip(COLUMNS, columns, strict=True)))
+    raise NotFound(f"Run with id={uid[:64]} not found")
+
+
+def _one(row: Mapping[str, Any]) -> dict[str, Any]:
+    run = row["id"]
+    pairs: dict[str, list[dict[str, str]]] = {"param": [], "tag": []}
+    for kind, key, value in sorted(_PAIRS(run)):
+        pairs[kind].append({"key": key, "value": value})
+    metrics = [_metric(*columns) for columns in _METRICS(run)]
+    models = _of_kinds(_MODELS(run))
+    return {
+        "info": info(row),
+        "data": present(metrics=metrics, params=pairs["param"], tags=pairs["tag"]),
+        "inputs": present(
+            dataset_inputs=[_dataset(*columns) for columns in _DATASETS(run)],
+            model_inputs=models[RunModelKind.INPUT],
+        ),
+        "outputs": present(model_outputs=models[RunModelKind.OUTPUT]),
+    }
+
+
+_METRIC = ("key", "value", "is_nan", "at", "step")
+_DATASET = (
+    "context",
+    "tags",
+    "dataset__name",
+    "dataset__digest",
+    "dataset__version",
+    "dataset__source_type",
+    "dataset__source",
+    "dataset__schema",
+    "dataset__profile",
+)
+_MODEL = ("logged_model__uid", "kind", "step")
+_OF_UID = Prepared(
+    lambda uid: (
+        Run.objects.filter(uid=uid)
+        .order_by()
+        .values_list(*COLUMNS, "experiment__visibility", "experiment__team_id")
+    ),
+    str,
+)
+_METRICS = Prepared(
+    lambda run: RunLatestMetric.objects.filter(run=run).order_by("key").values_list(*_METRIC), int
+)
+_PAIRS = Prepared(
+    lambda run: _kind(RunParam.objects.filter(run=run), "param").union(
+        _kind(RunTag.objects.filter(run=run), "tag"), all=True
+    ),
+    int,
+)
+_DATASETS = Prepared(lambda run: RunInput.objects.filter(run=run).order_by("id").values_list(*_DATASET), int)
+_MODELS = Prepared(lambda run: RunModel.objects.filter(run=run).order_by("id").values_list(*_MODEL), int)
+
+
+def _kind(rows: QuerySet[Any], kind: str) -> QuerySet[Any, Any]:
+    return rows.order_by().annotate(kind=Value(kind)).values_list("kind", "key", "value")
 
 
 def info(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,26 +141,26 @@ def many(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         some = rows[start : start + MANY]
         ids = [row["id"] for row in some]
         metrics, params, tags = _metrics(ids), _pairs(RunParam, ids), _pairs(RunTag, ids)
-        datasets, (read_models, made_models) = _datasets(ids), _models(ids)
+        datasets, models = _datasets(ids), _models(ids)
         for row in some:
             run = row["id"]
             yield {
                 "info": info(row),
                 "data": present(metrics=metrics[run], params=params[run], tags=tags[run]),
-                "inputs": present(dataset_inputs=datasets[run], model_inputs=read_models[run]),
-                "outputs": present(model_outputs=made_models[run]),
+                "inputs": present(dataset_inputs=datasets[run], model_inputs=models[run][RunModelKind.INPUT]),
+                "outputs": present(model_outputs=models[run][RunModelKind.OUTPUT]),
             }
+
+
+def _metric(key: str, value: float, is_nan: bool, at: datetime, step: int) -> dict[str, Any]:
+    return {"key": key, "value": number(value, is_nan=is_nan), "timestamp": ms(at), "step": step}
 
 
 def _metrics(ids: list[int]) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     rows = RunLatestMetric.objects.filter(run__in=ids).order_by("run", "key")
-    for run, key, value, is_nan, at, step in rows.values_list(
-        "run_id", "key", "value", "is_nan", "at", "step"
-    ):
-        found[run].append(
-            {"key": key, "value": number(value, is_nan=is_nan), "timestamp": ms(at), "step": step}
-        )
+    for run, *columns in rows.values_list("run_id", *_METRIC):
+        found[run].append(_metric(*columns))
     return found
 
 
@@ -115,46 +172,36 @@ def _pairs(table: type[RunParam] | type[RunTag], ids: list[int]) -> dict[int, li
     return found
 
 
+def _dataset(context: str, remarks: Mapping[str, str], *columns: str) -> dict[str, Any]:
+    name, digest, version, source_type, source, schema, profile = columns
+    marks = ({CONTEXT: context} if context else {}) | dict(remarks)
+    # Datasets that were registered without a digest are known by their version.
+    dataset = {"name": name, "digest": digest or version, "source_type": source_type, "source": source}
+    return {
+        "tags": [{"key": key, "value": value} for key, value in marks.items()],
+        "dataset": dataset | present(schema=schema or None, profile=profile or None),
+    }
+
+
 def _datasets(ids: list[int]) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     rows = RunInput.objects.filter(run__in=ids).order_by("id")
-    for row in rows.values(
-        "run_id",
-        "context",
-        "tags",
-        "dataset__name",
-        "dataset__digest",
-        "dataset__version",
-        "dataset__source_type",
-        "dataset__source",
-        "dataset__schema",
-        "dataset__profile",
-    ):
-        marks = ({CONTEXT: row["context"]} if row["context"] else {}) | row["tags"]
-        found[row["run_id"]].append(
-            {
-                "tags": [{"key": key, "value": value} for key, value in marks.items()],
-                "dataset": {
-                    "name": row["dataset__name"],
-                    # Datasets that were registered without one are known by their version.
-                    "digest": row["dataset__digest"] or row["dataset__version"],
-                    "source_type": row["dataset__source_type"],
-                    "source": row["dataset__source"],
-                }
-                | present(schema=row["dataset__schema"] or None, profile=row["dataset__profile"] or None),
-            }
-        )
+    for run, *columns in rows.values_list("run_id", *_DATASET):
+        found[run].append(_dataset(*columns))
     return found
 
 
-def _models(ids: list[int]) -> tuple[dict[int, list[Any]], dict[int, list[Any]]]:
-    """Logged models that the runs read, and that they wrote."""
-    read_by: dict[int, list[Any]] = defaultdict(list)
-    made_by: dict[int, list[Any]] = defaultdict(list)
-    rows = RunModel.objects.filter(run__in=ids).order_by("id")
-    for run, uid, kind, step in rows.values_list("run_id", "logged_model__uid", "kind", "step"):
-        if kind == RunModelKind.INPUT:
-            read_by[run].append({"model_id": uid})
-        else:
-            made_by[run].append({"model_id": uid, "step": step})
-    return read_by, made_by
+def _of_kinds(rows: Iterable[Sequence[Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Logged models that a run read, and that it wrote."""
+    found: dict[str, list[dict[str, Any]]] = {RunModelKind.INPUT: [], RunModelKind.OUTPUT: []}
+    for uid, kind, step in rows:
+        found[kind].append({"model_id": uid} | ({"step": step} if kind == RunModelKind.OUTPUT else {}))
+    return found
+
+
+def _models(ids: list[int]) -> dict[int, dict[str, list[dict[str, Any]]]]:
+    rows: dict[int, list[Any]] = defaultdict(list)
+    found = RunModel.objects.filter(run__in=ids).order_by("id")
+    for run, *columns in found.values_list("run_id", *_MODEL):
+        rows[run].append(columns)
+    return {run: _of_kinds(rows[run]) for run in ids}

@@ -270,11 +270,11 @@ def test_few_queries(api):
     def count(call, method="POST", **message):
         return len(queries(lambda: good(api.bob, call, method, **message)))
 
-    assert count("runs/log-metric", run_id=run, **point()) == 5
-    assert count("runs/log-batch", run_id=run, metrics=[point(f"k{n}", step=n) for n in range(100)]) == 5
-    assert count("runs/set-tag", run_id=run, key="k", value="v") == 4
-    assert count("runs/log-parameter", run_id=run, key="k", value="v") == 5
-    assert count("runs/get", "GET", run_id=run) == 8
+    assert count("runs/log-metric", run_id=run, **point()) == 6
+    assert count("runs/log-batch", run_id=run, metrics=[point(f"k{n}", step=n) for n in range(100)]) == 6
+    assert count("runs/set-tag", run_id=run, key="k", value="v") == 5
+    assert count("runs/log-parameter", run_id=run, key="k", value="v") == 6
+    assert count("runs/get", "GET", run_id=run) == 6
     assert count("runs/create", experiment_id="0") == 6
     assert count("runs/search", experiment_ids=["0"]) == 8
     assert count("metrics/get-history", "GET", run_id=run, metric_key="m") == 4

@@ -43,64 +43,63 @@ def uid(name):
 ALL = "r4 r3 r2 r1 r0"
 
 
-@pytest.mark.parametrize(
-    "text,expected",
-    [
-        ("", ALL),
-        ("metrics.f1 > 0.2", "r1"),
-        ("metric.f1 >= -1.5", "r3 r1 r0"),
-        ("metrics.`f1` < .2", "r3 r0"),
-        ('metrics."f1" = 0.5', "r1"),
-        ("metrics.f1 = 0", ""),
-        ("metrics.f1 != 0.5", "r3 r2 r0"),
-        ("metrics.f1 > -1e3 AND metrics.loss <= 1", "r1 r0"),
-        ("metrics.f1 > 90", ""),
-        ("metrics.none > 0", ""),
-        ("params.p = 'P1'", "r1"),
-        ("param.p != 'P1'", "r4 r3 r2 r0"),
-        ("params.p LIKE 'P%'", ALL),
-        ("params.p LIKE 'p%'", ""),
-        ("parameters.p ILIKE 'p_'", ALL),
-        ("parameter.none IS NULL", ALL),
-        ('params.`my key` = "it\'s"', ALL),
-        ("tags.k = 'v1'", "r1"),
-        ("tags.k != 'v1'", "r2 r0"),
-        ("tag.k IS NULL", "r4 r3"),
-        ("tags.k IS NOT NULL", "r2 r1 r0"),
-        ("tags.mlflow.runName = 'r1'", "r1"),
-        ("tags.`mlflow.runName` = 'r1'", "r1"),
-        ("status = 'RUNNING'", "r3"),
-        ("attributes.status != 'RUNNING'", "r4 r2 r1 r0"),
-        ("attr.status LIKE 'FIN%'", "r4 r2 r1 r0"),
-        ("status = 'finished'", ""),
-        ("run_name = 'r1'", "r1"),
-        ("run_name ILIKE 'R%' and run_name != 'r1'", "r4 r3 r2 r0"),
-        ("`run name` = 'r1'", "r1"),
-        ("attributes.`Run name` = 'r1'", "r1"),
-        ("user_id = 'zoë'", "r0"),
-        ("user_id != 'zoë'", "r4 r3 r2 r1"),
-        (f"start_time > {NOW + 2}", "r4 r3"),
-        (f"start_time >= {NOW + 2}", "r4 r3 r2"),
-        (f"created = {NOW + 2}", "r2"),
-        (f"Created != {NOW + 2}", "r4 r3 r1 r0"),
-        (f"start_time < {NOW + 1}.5", "r1 r0"),
-        (f"end_time <= {NOW + 101}", "r1 r0"),
-        (f"end_time != {NOW + 101}", "r4 r2 r0"),
-        ("start_time < 1e30 AND start_time > -1e30", ALL),
-        ("artifact_uri LIKE 'mlflow-artifacts:/%/artifacts'", ALL),
-        ("artifact_uri = 'x'", ""),
-        ("dataset.name = 'tx'", "r1"),
-        ("datasets.digest LIKE 'd%' AND dataset.context = 'train'", "r1"),
-        ("dataset.context != 'test'", "r1"),
-        ("dataset.name IN ('tx', 'ty')", "r1"),
-        ("dataset.name NOT IN ('tx')", ""),
-        ("params.p = 'P1' AND", "r1"),
-        ("params.p LIKE '%\\%'", ""),
-        ("params.p LIKE 'P[1]' AND params.p LIKE 'P*'", ""),
-    ],
-)
-def test_filters(api, five, text, expected):
-    assert " ".join(found(api.dave, text, experiments=[five])) == expected
+FILTERS = {
+    "": ALL,
+    "metrics.f1 > 0.2": "r1",
+    "metric.f1 >= -1.5": "r3 r1 r0",
+    "metrics.`f1` < .2": "r3 r0",
+    'metrics."f1" = 0.5': "r1",
+    "metrics.f1 = 0": "",
+    "metrics.f1 != 0.5": "r3 r2 r0",
+    "metrics.f1 > -1e3 AND metrics.loss <= 1": "r1 r0",
+    "metrics.f1 > 90": "",
+    "metrics.none > 0": "",
+    "params.p = 'P1'": "r1",
+    "param.p != 'P1'": "r4 r3 r2 r0",
+    "params.p LIKE 'P%'": ALL,
+    "params.p LIKE 'p%'": "",
+    "parameters.p ILIKE 'p_'": ALL,
+    "parameter.none IS NULL": ALL,
+    'params.`my key` = "it\'s"': ALL,
+    "tags.k = 'v1'": "r1",
+    "tags.k != 'v1'": "r2 r0",
+    "tag.k IS NULL": "r4 r3",
+    "tags.k IS NOT NULL": "r2 r1 r0",
+    "tags.mlflow.runName = 'r1'": "r1",
+    "tags.`mlflow.runName` = 'r1'": "r1",
+    "status = 'RUNNING'": "r3",
+    "attributes.status != 'RUNNING'": "r4 r2 r1 r0",
+    "attr.status LIKE 'FIN%'": "r4 r2 r1 r0",
+    "status = 'finished'": "",
+    "run_name = 'r1'": "r1",
+    "run_name ILIKE 'R%' and run_name != 'r1'": "r4 r3 r2 r0",
+    "`run name` = 'r1'": "r1",
+    "attributes.`Run name` = 'r1'": "r1",
+    "user_id = 'zoë'": "r0",
+    "user_id != 'zoë'": "r4 r3 r2 r1",
+    f"start_time > {NOW + 2}": "r4 r3",
+    f"start_time >= {NOW + 2}": "r4 r3 r2",
+    f"created = {NOW + 2}": "r2",
+    f"Created != {NOW + 2}": "r4 r3 r1 r0",
+    f"start_time < {NOW + 1}.5": "r1 r0",
+    f"end_time <= {NOW + 101}": "r1 r0",
+    f"end_time != {NOW + 101}": "r4 r2 r0",
+    "start_time < 1e30 AND start_time > -1e30": ALL,
+    "artifact_uri LIKE 'mlflow-artifacts:/%/artifacts'": ALL,
+    "artifact_uri = 'x'": "",
+    "dataset.name = 'tx'": "r1",
+    "datasets.digest LIKE 'd%' AND dataset.context = 'train'": "r1",
+    "dataset.context != 'test'": "r1",
+    "dataset.name IN ('tx', 'ty')": "r1",
+    "dataset.name NOT IN ('tx')": "",
+    "params.p = 'P1' AND": "r1",
+    "params.p LIKE '%\\%'": "",
+    "params.p LIKE 'P[1]' AND params.p LIKE 'P*'": "",
+}
+
+
+def test_filters(api, five):
+    assert {text: " ".join(found(api.dave, text, experiments=[five])) for text in FILTERS} == FILTERS
 
 
 def test_run_ids(api, five):
@@ -116,26 +115,30 @@ def test_run_ids(api, five):
     ) == ["r1"]
 
 
-@pytest.mark.parametrize(
-    "order,expected",
-    [
-        (["metrics.f1"], "r3 r0 r1 r2 r4"),
-        (["metrics.f1 DESC"], "r1 r0 r3 r2 r4"),
-        (["metrics.`f1` desc"], "r1 r0 r3 r2 r4"),
-        (["metrics.none", "start_time ASC"], "r0 r1 r2 r3 r4"),
-        (["params.p DESC"], "r4 r3 r2 r1 r0"),
-        (["tags.k"], "r0 r1 r2 r4 r3"),
-        (["tag.k DESC"], "r2 r1 r0 r4 r3"),
-        (["start_time"], "r0 r1 r2 r3 r4"),
-        (["created DESC"], ALL),
-        (["end_time ASC"], "r0 r1 r2 r4 r3"),
-        (["end_time DESC"], "r4 r2 r1 r0 r3"),
-        (["status", "metrics.loss"], "r0 r1 r2 r4 r3"),
-        (["attributes.run_name ASC"], "r0 r1 r2 r3 r4"),
-        (["params.`my key`", "tags.k", "metrics.f1"], "r0 r1 r2 r3 r4"),
-    ],
-)
-def test_orders_whole_and_page_by_page(api, five, order, expected):
+ORDERS = [
+    (["metrics.f1"], "r3 r0 r1 r2 r4"),
+    (["metrics.f1 DESC"], "r1 r0 r3 r2 r4"),
+    (["metrics.`f1` desc"], "r1 r0 r3 r2 r4"),
+    (["metrics.none", "start_time ASC"], "r0 r1 r2 r3 r4"),
+    (["params.p DESC"], "r4 r3 r2 r1 r0"),
+    (["tags.k"], "r0 r1 r2 r4 r3"),
+    (["tag.k DESC"], "r2 r1 r0 r4 r3"),
+    (["start_time"], "r0 r1 r2 r3 r4"),
+    (["created DESC"], ALL),
+    (["end_time ASC"], "r0 r1 r2 r4 r3"),
+    (["end_time DESC"], "r4 r2 r1 r0 r3"),
+    (["status", "metrics.loss"], "r0 r1 r2 r4 r3"),
+    (["attributes.run_name ASC"], "r0 r1 r2 r3 r4"),
+    (["params.`my key`", "tags.k", "metrics.f1"], "r0 r1 r2 r3 r4"),
+]
+
+
+def test_orders_whole_and_page_by_page(api, five):
+    for order, expected in ORDERS:
+        _check_order(api, five, order, expected)
+
+
+def _check_order(api, five, order, expected):
     assert " ".join(found(api.dave, experiments=[five], order_by=order)) == expected
     shown, token = [], ""
     while True:
