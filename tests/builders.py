@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from models_app.models import ModelVersion, RegisteredModel, Stage
-from models_app.registry import catalog, lifecycle
+from models_app.registry import catalog, promotions
 from models_app.registry.access import Actor
 from models_app.registry.artifacts import blobs
 from models_app.registry.artifacts.blobs import StoredFile
@@ -51,6 +51,6 @@ def complete_version(of: RegisteredModel, *, by: Actor, **metadata: Any) -> Mode
 def promoted(of: RegisteredModel, *, by: Actor, approver: Actor, **metadata: Any) -> ModelVersion:
     """A version in production."""
     made = complete_version(of, by=by, **metadata)
-    lifecycle.move(made, to=Stage.PRODUCTION, by=approver, reason="good")
+    promotions.move(made, to=Stage.PRODUCTION, by=approver, reason="good")
     made.refresh_from_db()
     return made

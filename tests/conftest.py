@@ -13,6 +13,7 @@ from django.db import close_old_connections
 from django.test import Client
 
 from models_app.registry.access import Actor
+from tests import append_only
 from tests import live as live_servers
 from tests import people as standing
 
@@ -60,6 +61,13 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
     database = django_settings.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:
         shutil.rmtree(Path(database["TEST"]["NAME"]).parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _audit_is_emptied_too():
+    with pytest.MonkeyPatch.context() as patch:
+        append_only.let_flush(patch)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from models_app.models import (
     VersionMetric,
     VersionTag,
 )
-from models_app.registry import catalog, lifecycle
+from models_app.registry import catalog, lifecycle, promotions
 from models_app.registry.access import Right, may
 from models_app.registry.metadata import VERSION_FIELDS
 
@@ -185,7 +185,7 @@ class ModelVersionAdmin(RegistryAdmin):
         each(
             request,
             rows.select_related("model__team"),
-            lambda version: lifecycle.move(version, to=to, by=actor, reason=reason),
+            lambda version: promotions.move(version, to=to, by=actor, reason=reason),
             done=f"moved to {to}",
             admin_class=self,
         )

@@ -19,7 +19,7 @@ from models_app.models import (
     StageTransition,
     TransitionKind,
 )
-from models_app.registry import audit, lifecycle
+from models_app.registry import audit, lifecycle, promotions
 from models_app.registry.access import Right, get_model, get_version
 
 from . import fields
@@ -114,7 +114,7 @@ class StageMove(Door):
 
         def work() -> Any:
             version = get_version(name, revision, by=self.actor)
-            return _moved(self, lifecycle.move(version, by=self.actor, **body))
+            return _moved(self, promotions.move(version, by=self.actor, **body))
 
         return self.once(200, work, body)
 

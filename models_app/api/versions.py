@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import EvaluationReport, ModelVersion, PiiUsage, Stage, VersionMetric
-from models_app.registry import catalog, metadata, policies
+from models_app.registry import catalog, metadata, requirements
 from models_app.registry.access import Right, get_model, get_version, versions_for
 from models_app.registry.errors import FieldProblem, Invalid
 from models_app.registry.lineage import BASE_RELATIONS
@@ -414,5 +414,5 @@ class VersionRequirements(Door):
         stage = request.query_params.get("to", Stage.PRODUCTION)
         if stage not in Stage.values:
             raise Invalid("to", f"One of {', '.join(Stage.values)}.")
-        demands = policies.requirements(version, to=stage)
+        demands = requirements.requirements(version, to=stage)
         return Response(self.show(RequirementSerializer, demands, many=True))

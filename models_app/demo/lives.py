@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from models_app.models import ModelVersion, Run, Stage
-from models_app.registry import access, catalog, lifecycle, runs
+from models_app.registry import access, catalog, lifecycle, promotions, runs
 from models_app.registry.access import Actor
 from models_app.registry.artifacts import storage
 from models_app.registry.artifacts.blobs import StoredFile
@@ -58,7 +58,7 @@ def _stages(
         return
     approver = actors["approver" if index % 3 else LEADS[story.team]]
     yield made + timedelta(hours=3)
-    lifecycle.move(
+    promotions.move(
         version,
         to=Stage.STAGING,
         by=actors[story.owner],
@@ -67,7 +67,7 @@ def _stages(
     if fate == "s":
         return
     yield made + timedelta(hours=30)
-    lifecycle.move(version, to=Stage.PRODUCTION, by=approver, reason=_description(story, index))
+    promotions.move(version, to=Stage.PRODUCTION, by=approver, reason=_description(story, index))
     host = story.name.replace("/", "-")
     endpoint = f"https://serving.acme.example/{host}/v{version.number}"
     catalog.update_version(version, metadata={"serving_endpoint": endpoint}, by=actors[story.owner])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
+from typing import Any
 
-from license_expression import ExpressionError, ExpressionParseError, Licensing, get_spdx_licensing
+from license_expression import AND, OR, ExpressionError, ExpressionParseError, Licensing, get_spdx_licensing
 
 MAX_EXPRESSION = 200
 
@@ -66,3 +68,32 @@ def known() -> tuple[str, ...]:
             if not getattr(symbol, "is_exception", False) and not key.startswith("LicenseRef-")
         )
     )
+
+
+def in_the_way(expression: str, *, allowed: Collection[str], forbidden: Collection[str]) -> list[str]:
+    """Licenses of an SPDX expression that keep it from being acceptable; none when it is.
+
+    Of an OR one acceptable side is enough, of an AND each must be. No `allowed` allows every license that is not
+    forbidden. An expression that cannot be read is in the way itself.
+    """
+    try:
+        parsed = _licensing().parse(expression)
+    except (ExpressionError, ExpressionParseError, RecursionError):
+        return [expression]
+    if parsed is None:
+        return []
+    yes, no = {key.lower() for key in allowed}, {key.lower() for key in forbidden}
+
+    def problems(node: Any) -> list[str]:
+        if isinstance(node, OR | AND):
+            sides = [problems(side) for side in node.args]
+            if isinstance(node, OR) and not all(sides):
+                return []
+            return [key for side in sides for key in side]
+        key = str(node.render())
+        base = key.partition(" WITH ")[0]
+        names = {key.lower(), base.lower()}
+        fits = (not yes or names & yes) and not names & no
+        return [] if fits else [key]
+
+    return list(dict.fromkeys(problems(parsed)))

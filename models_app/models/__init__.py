@@ -1,8 +1,20 @@
 """The tables. One file per noun; every class is importable from here."""
 
 from . import lookups  # noqa: F401  (registers them)
+from .approvals import (
+    OPEN_STATES,
+    AskedReviewer,
+    Check,
+    CheckState,
+    EntryKind,
+    PromotionRequest,
+    RequestEntry,
+    RequestState,
+    Review,
+    Verdict,
+)
 from .artifacts import ArtifactTree, ArtifactUpload, Blob, Manifest, ManifestEntry, TreeEntry
-from .audit import AuditEvent
+from .audit import AuditCheckpoint, AuditEvent, AuditLink
 from .catalog import (
     EvaluationReport,
     ModelRedirect,
@@ -28,7 +40,9 @@ from .logged_models import (
     RunModel,
     RunModelKind,
 )
-from .people import ApiToken, Membership, Role, Scope, Team, User
+from .notices import Notice
+from .people import ApiToken, Membership, NoticeMode, Role, Scope, Team, User
+from .policies import Policy, PolicyVersion
 from .runs import (
     Dataset,
     Experiment,
@@ -45,15 +59,22 @@ from .search import SearchDocument, SearchMetric
 from .webhooks import Delivery, DeliveryState, Webhook, WebhookScheme, WebhookStatus
 
 __all__ = [
+    "OPEN_STATES",
     "Alias",
     "ApiToken",
     "ArtifactTree",
     "ArtifactUpload",
+    "AskedReviewer",
+    "AuditCheckpoint",
     "AuditEvent",
+    "AuditLink",
     "Blob",
+    "Check",
+    "CheckState",
     "Dataset",
     "Delivery",
     "DeliveryState",
+    "EntryKind",
     "EvaluationReport",
     "Experiment",
     "ExperimentTag",
@@ -70,10 +91,18 @@ __all__ = [
     "ModelRedirect",
     "ModelTag",
     "ModelVersion",
+    "Notice",
+    "NoticeMode",
     "OutboxEvent",
     "PiiUsage",
+    "Policy",
+    "PolicyVersion",
+    "PromotionRequest",
     "RegisteredModel",
     "Relation",
+    "RequestEntry",
+    "RequestState",
+    "Review",
     "Risk",
     "RiskFlag",
     "Role",
@@ -95,6 +124,7 @@ __all__ = [
     "TransitionKind",
     "TreeEntry",
     "User",
+    "Verdict",
     "VersionMetric",
     "VersionTag",
     "Visibility",

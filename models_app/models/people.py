@@ -28,6 +28,12 @@ class Scope(models.TextChoices):
     PROMOTE = "promote", "Promote"
 
 
+class NoticeMode(models.TextChoices):
+    IMMEDIATE = "immediate", "At once"
+    DIGEST = "digest", "Once a day"
+    NONE = "none", "Not at all"
+
+
 class User(AbstractUser):
     """A person or an automation. `is_superuser` marks a site-wide admin."""
 
@@ -35,6 +41,15 @@ class User(AbstractUser):
         max_length=5, default="auto", choices=[("auto", "Auto"), ("light", "Light"), ("dark", "Dark")]
     )
     hotkeys = models.BooleanField(default=True, help_text="Single-key shortcuts on pages.")
+    notice_mode = models.CharField(
+        max_length=10,
+        choices=NoticeMode.choices,
+        default=NoticeMode.IMMEDIATE,
+        help_text="Mail about approvals.",
+    )
+    is_service = models.BooleanField(
+        default=False, help_text="An automation: has tokens, cannot log in with a password."
+    )
     default_team = models.ForeignKey(
         "Team",
         null=True,
@@ -74,6 +89,11 @@ class Membership(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices)
+    from_sso = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Given by a group of the identity provider, and taken with it.",
+    )
 
     class Meta:
         ordering = ["team__slug", "user__username"]

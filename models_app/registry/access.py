@@ -154,6 +154,12 @@ def may(actor: Actor, right: Right, team: Team | int | None) -> bool:
     return role is not None and right in RIGHTS[role]
 
 
+def has_role(actor: Actor, right: Right, team_id: int) -> bool:
+    """Whether the person's role allows this in the team, whatever the token at hand may do."""
+    role = actor.roles.get(team_id)
+    return actor.is_site_admin or (role is not None and right in RIGHTS[role])
+
+
 def require(actor: Actor, right: Right, team: Team | None) -> None:
     """Raises Unauthenticated or Forbidden unless `may`; the refusal says which role is missing and who can give it."""
     if may(actor, right, team):

@@ -23,8 +23,11 @@ def record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
     reason: str = "",
+    policy: str = "",
 ) -> AuditEvent:
-    """Write one row. `verb` is `noun.verb`; `before` and `after` hold only what changed, JSON-ready."""
+    """Write one row. `verb` is `noun.verb`; `before` and `after` hold only what changed, JSON-ready; `policy` names the
+    policy versions that it was decided under.
+    """
     event = AuditEvent(
         at=timezone.now(),
         verb=verb,
@@ -39,6 +42,7 @@ def record(
         before=before or {},
         after=after or {},
         reason=reason,
+        policy=policy,
     )
     return prepared.insert(event)
 

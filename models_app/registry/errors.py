@@ -107,13 +107,18 @@ class Mismatch(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One thing a policy demands: `key` is stable for programs, `label` for people, `field` where to fill it in."""
+    """One thing a policy demands: `key` is stable for programs, `label` for people, `field` where to fill it in.
+
+    `policy` says whose demand it is; `waits_for` who or what else can meet it: "review", "check", "time" or nobody.
+    """
 
     key: str
     label: str
     field: str
     met: bool
     detail: str = ""
+    policy: str = ""
+    waits_for: str = ""
 
 
 class PolicyUnmet(RegistryError):
@@ -125,3 +130,18 @@ class PolicyUnmet(RegistryError):
         super().__init__(why, next_step=next_step)
         self.subject = subject
         self.missing = missing
+
+
+class ApprovalNeeded(PolicyUnmet):
+    """All that is missing is somebody's yes, CI's word or time. `request` is the number of the promotion request that
+    waits for it.
+    """
+
+    code = "approval_needed"
+    request: int | None = None
+
+
+class AskedInstead(Forbidden):
+    """The actor may not do this but may ask for it, and now has: `request` is the promotion request's number."""
+
+    request: int | None = None

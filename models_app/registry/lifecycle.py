@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +21,7 @@ from models_app.models import (
 )
 from models_app.models.catalog import ModelVersionQuerySet
 
-from . import audit, events, policies, prepared
+from . import audit, events, prepared
 from .access import Actor, Right, get_model, may, require, require_on, require_reading, versions_for
 from .errors import Conflict, Invalid, NotFound, NothingToDo
 from .metadata import clean_text
@@ -103,8 +105,32 @@ def allowed_moves(version: ModelVersion, *, by: Actor) -> list[Stage]:
     return [stage for stage in stages if may(by, _right_for(version.stage, stage), team)]
 
 
-@transaction.atomic
-def move(
+def may_move(version: ModelVersion, *, to: str, by: Actor) -> bool:
+    """Whether role and token allow this move; what the stage demands is another question."""
+    return may(by, _right_for(version.stage, to), version.model.team_id)
+
+
+def require_move(version: ModelVersion, *, to: str, by: Actor) -> None:
+    """Raises Forbidden unless `may_move`."""
+    require(by, _right_for(version.stage, to), version.model.team)
+
+
+@contextmanager
+def locked(version: ModelVersion, *, to: str) -> Iterator[ModelVersion]:
+    """The version as it is now, its model locked, in a transaction.
+
+    Raises Invalid for an unknown stage, NothingToDo when it is there already, NotFound when it is gone.
+    """
+    if to not in Stage.values:
+        raise Invalid("to", f"One of {', '.join(Stage.values)}.")
+    with transaction.atomic():
+        current = _current(version, lock(version.model))
+        if current.stage == to:
+            raise NothingToDo(f"{current} is already in {to}.")
+        yield current
+
+
+def change_stage(
     version: ModelVersion,
     *,
     to: str,
@@ -112,36 +138,31 @@ def move(
     reason: str = "",
     keep_former: bool = False,
     archive_former: bool = False,
+    policy: str = "",
 ) -> StageTransition:
-    """Move a version to another stage. Into production: the policy is asked, former production versions are archived
-    unless `keep_former`, and the newest of them becomes the rollback target. Into staging: the former ones stay unless
-    `archive_former`.
+    """Move a locked version to another stage, no questions asked: promotions.py and reviews.py have asked them.
 
-    Raises Invalid for an unknown stage, or to archive what else is in a stage where everything may be,
-    NothingToDo when it is there already, Forbidden, PolicyUnmet.
+    Into production: former production versions are archived unless `keep_former`, and the newest of them becomes the
+    rollback target. Into staging: the former ones stay unless `archive_former`. Raises Invalid to archive what else is
+    in a stage where everything may be.
     """
-    if to not in Stage.values:
-        raise Invalid("to", f"One of {', '.join(Stage.values)}.")
     if archive_former and to not in (Stage.STAGING, Stage.PRODUCTION):
         raise Invalid("archive_former", "Only what is in staging or production can be replaced.")
     reason = clean_reason(reason)
-    model = lock(version.model)
-    version = _current(version, model)
-    require_on(by, _right_for(version.stage, to), model)
-    if version.stage == to:
-        raise NothingToDo(f"{version} is already in {to}.")
+    model = version.model
     now = timezone.now()
     left = version.stage
     former: list[ModelVersion] = []
     if to == Stage.PRODUCTION:
-        policies.check(version, to=to)
         former = list(
             ModelVersion.objects.filter(model=model).in_stage(to).order_by("-last_promoted_at", "-number")
         )
         version.rollback_target = former[0] if former else None
     elif archive_former:
         former = list(ModelVersion.objects.filter(model=model).in_stage(to).order_by("-number"))
-    transition = _change(version, to=to, kind=TransitionKind.MOVE, by=by, reason=reason, at=now)
+    transition = _change(
+        version, to=to, kind=TransitionKind.MOVE, by=by, reason=reason, at=now, policy=policy
+    )
     leaving = former if archive_former or (to == Stage.PRODUCTION and not keep_former) else []
     for other in leaving:
         other.model = model
@@ -176,6 +197,7 @@ def _change(
     reason: str,
     at: datetime,
     caused_by: StageTransition | None = None,
+    policy: str = "",
 ) -> StageTransition:
     """Change one version's stage and write its transition, audit and outbox rows. The model is locked."""
     former = version.stage
@@ -206,6 +228,7 @@ def _change(
         before={"stage": former},
         after={"stage": to},
         reason=reason,
+        policy=policy,
     )
     events.emit(
         "version.moved",

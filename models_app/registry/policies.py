@@ -1,65 +1,90 @@
-"""What a stage demands of a version."""
+"""Who writes the policies of the site, of a team, of a model or of a level of risk. What they mean: requirements.py."""
 
 from __future__ import annotations
 
-from models_app.models import ModelVersion, Stage
+from collections.abc import Mapping
+from typing import Any
 
-from .errors import PolicyUnmet, Requirement
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from models_app.models import Policy, PolicyVersion, RegisteredModel, Risk, Stage, Team
+
+from . import audit, events, policy_rules
+from .access import Actor, Right, models_for, require
+from .errors import Invalid, NotFound
+from .metadata import clean_text
+
+MAX_REASON = 2_000
 
 
-def requirements(version: ModelVersion, *, to: str) -> list[Requirement]:
-    """What the stage demands, each met or not; empty when it demands nothing."""
-    if to != Stage.PRODUCTION:
-        return []
-    count = version.metrics.count()
-    held = Requirement(
-        "content",
-        "Files held by the registry",
-        "source",
-        False,
-        f"It only points to {version.source or 'nothing'}; register a version with its files.",
+def policies_for(actor: Actor) -> QuerySet[Policy]:
+    """Every policy about what the actor may read: nobody has to guess what will be demanded."""
+    readable = Q(model=None) | Q(model__in=models_for(actor))
+    return Policy.objects.filter(readable).select_related("team", "model__team")
+
+
+def get_policy(number: int, *, by: Actor) -> Policy:
+    """Raises NotFound."""
+    policy = policies_for(by).filter(pk=number).first()
+    if policy is None:
+        raise NotFound(f"There is no policy {number}.")
+    return policy
+
+
+def _require_right(by: Actor, team: Team | None, model: RegisteredModel | None) -> None:
+    """The site's policies and those of a risk are the site admins'; a team's and its models' the team's admins'."""
+    require(by, Right.MANAGE_TEAM, model.team if model else team)
+
+
+@transaction.atomic
+def set_policy(
+    *,
+    stage: str,
+    rules: Mapping[str, Any],
+    by: Actor,
+    team: Team | None = None,
+    model: RegisteredModel | None = None,
+    risk_level: str = "",
+    reason: str = "",
+    is_active: bool = True,
+) -> Policy:
+    """Write the policy of a scope and stage, a new version of it when the text changed.
+
+    Raises Invalid listing what is wrong with the rules, Forbidden.
+    """
+    if stage not in Stage.values or stage == Stage.DEV:
+        raise Invalid("stage", f"One of {', '.join(value for value in Stage.values if value != Stage.DEV)}.")
+    if risk_level not in Risk.values:
+        raise Invalid("risk_level", f"One of {', '.join(filter(None, Risk.values))}, or empty.")
+    if sum([team is not None, model is not None, bool(risk_level)]) > 1:
+        raise Invalid("scope", "A policy is for one team, one model, one level of risk, or the whole site.")
+    _require_right(by, team, model)
+    text = policy_rules.write(policy_rules.check(rules))
+    reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
+    Policy.objects.get_or_create(stage=stage, team=team, model=model, risk_level=risk_level)
+    policy = Policy.objects.select_for_update(of=("self",)).get(
+        stage=stage, team=team, model=model, risk_level=risk_level
     )
-    return [
-        *([held] if version.manifest_id is None else []),
-        Requirement(
-            "dataset_version",
-            "Dataset version",
-            "dataset_version",
-            bool(version.dataset_version),
-            version.dataset_version or "Which version of the data was it trained on?",
-        ),
-        Requirement(
-            "metrics",
-            "At least one metric",
-            "metrics",
-            count > 0,
-            f"{count} recorded" if count else "How good is it?",
-        ),
-        Requirement(
-            "owner",
-            "Owner",
-            "owner",
-            version.owner_id is not None,
-            version.owner.display_name if version.owner else "Who answers for it?",
-        ),
-        Requirement(
-            "license",
-            "License",
-            "license",
-            bool(version.license),
-            version.license or "Under which license may it be used?",
-        ),
-    ]
-
-
-def check(version: ModelVersion, *, to: str) -> None:
-    """Raises PolicyUnmet listing what the stage demands and the version lacks."""
-    missing = [requirement for requirement in requirements(version, to=to) if not requirement.met]
-    if missing:
-        labels = ", ".join(requirement.label.lower() for requirement in missing)
-        raise PolicyUnmet(
-            f"{version} cannot go to {to}: it lacks {labels}.",
-            subject=str(version),
-            missing=missing,
-            next_step="Fill in what is missing on the version's page, then ask again.",
+    if policy.number and policy.rules == text and policy.is_active == is_active:
+        return policy
+    before = {"rules": policy.rules, "active": policy.is_active, "number": policy.number}
+    if policy.rules != text or not policy.number:
+        policy.number += 1
+        PolicyVersion.objects.create(
+            policy=policy, number=policy.number, rules=text, reason=reason, created_by=by.user
         )
+    policy.rules, policy.is_active, policy.updated_at = text, is_active, timezone.now()
+    policy.save(update_fields=["rules", "number", "is_active", "updated_at"])
+    audit.record(
+        "policy.set",
+        by=by,
+        subject=str(policy),
+        model=model,
+        before=before,
+        after={"rules": text, "active": is_active, "number": policy.number},
+        reason=reason,
+    )
+    events.emit("policy.set", model=model, payload={"policy": policy.pk, "stage": stage})
+    return policy

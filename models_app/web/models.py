@@ -13,7 +13,7 @@ from django.utils.safestring import mark_safe
 
 from models_app.http.paging import keyset_page
 from models_app.models import Alias, ModelVersion, RegisteredModel, Stage, VersionMetric
-from models_app.registry import cards, catalog, lifecycle, metrics, policies
+from models_app.registry import cards, catalog, lifecycle, metrics, requirements
 from models_app.registry.access import Right, get_model, may
 from models_app.registry.errors import Conflict, Forbidden, Invalid
 
@@ -276,6 +276,6 @@ def missing_links(version: ModelVersion, *, to: str) -> list[dict[str, str]]:
     edit = reverse("web:version_edit", args=[version.model.name, version.number])
     return [
         {"label": item.label, "detail": item.detail, "url": f"{edit}#id_{item.field}"}
-        for item in policies.requirements(version, to=to)
+        for item in requirements.requirements(version, to=to)
         if not item.met
     ]

@@ -15,7 +15,16 @@ from django.urls import reverse
 from models_app.formats import environments, previews, signatures
 from models_app.http.ranges import send_archive, send_blob
 from models_app.models import ManifestEntry, ModelVersion, Stage
-from models_app.registry import catalog, curves, lifecycle, lineage, metadata, metrics, policies
+from models_app.registry import (
+    catalog,
+    curves,
+    lifecycle,
+    lineage,
+    metadata,
+    metrics,
+    promotions,
+    requirements,
+)
 from models_app.registry.access import Right, get_version, may
 from models_app.registry.artifacts import storage
 from models_app.registry.artifacts.archives import Member, archive_of
@@ -66,7 +75,7 @@ def show(
     production = lifecycle.current_production(model)
     reference = production if production is not None and production.pk != shown.pk else shown.rollback_target
     edit = reverse("web:version_edit", args=[model.name, shown.number])
-    demands = policies.requirements(shown, to=Stage.PRODUCTION)
+    demands = requirements.requirements(shown, to=Stage.PRODUCTION)
     moves = lifecycle.allowed_moves(shown, by=actor)
     files = _files(shown)
     context: dict[str, Any] = {
@@ -143,7 +152,7 @@ def move(request: PageRequest, name: str, rev: str) -> HttpResponse:
     shown = get_version(name, rev, by=request.actor)
     to = request.POST.get("to", "")
     try:
-        lifecycle.move(
+        promotions.move(
             shown,
             to=to,
             by=request.actor,

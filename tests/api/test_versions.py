@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from models_app.models import Blob, ModelVersion, RegisteredModel
-from models_app.registry import lifecycle
+from models_app.registry import lifecycle, promotions
 from tests import builders
 from tests.api.asking import BOUNDARY, V1, form, items, refused
 
@@ -283,7 +283,7 @@ def test_requirements_tell_what_production_demands(api, people, model):
 def test_versions_of_all_models_are_filtered(api, people, model):
     builders.complete_version(model, by=people.alice, tags={"kind": "x"}, code_commit="abc")
     second = builders.complete_version(model, by=people.alice, metrics={"f1": 0.5}, risk_flags=["pii"])
-    lifecycle.move(second, to="staging", by=people.alice)
+    promotions.move(second, to="staging", by=people.alice)
     secret = builders.model("vision/secret", by=people.charlie, visibility="team")
     builders.version(secret, by=people.charlie)
 

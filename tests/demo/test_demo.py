@@ -8,7 +8,7 @@ from models_app.demo import artifacts, loader
 from models_app.demo.logins import LOGINS, PASSWORD
 from models_app.demo.story import STORIES
 from models_app.models import ModelVersion, RegisteredModel, Role, StageTransition, Team, User
-from models_app.registry import policies
+from models_app.registry import requirements
 from models_app.registry.people import find_token
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough]
@@ -22,7 +22,9 @@ def test_the_company_is_believable_and_loaded_once(client, capsys):
     assert StageTransition.objects.filter(kind="rollback").exists()
     assert RegisteredModel.objects.filter(visibility="team").exists()
     versions = ModelVersion.objects.select_related("owner").prefetch_related("metrics")
-    lacking = [v for v in versions if any(not item.met for item in policies.requirements(v, to="production"))]
+    lacking = [
+        v for v in versions if any(not item.met for item in requirements.requirements(v, to="production"))
+    ]
     assert 3 <= len(lacking) <= 40
     assert not [version for version in lacking if version.stage == "production"]
     assert loader.is_loaded()

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from models_app.models import Dataset, Run, Stage
-from models_app.registry import catalog, lifecycle, runs
+from models_app.registry import catalog, promotions, runs
 from models_app.registry.access import get_model
 from tests import builders
 from tests.house import query_counts
@@ -109,9 +109,9 @@ def one_of_each(people) -> None:
         risk_flags=["biased"],
     )
     catalog.set_model_tags(model, tags={"domain": "payments"}, by=by)
-    lifecycle.move(first, to=Stage.PRODUCTION, by=approver, reason="good")
+    promotions.move(first, to=Stage.PRODUCTION, by=approver, reason="good")
     second = builders.complete_version(model, by=by, base_model="risk/m0@1", tags={"kind": "y"})
-    lifecycle.move(second, to=Stage.PRODUCTION, by=approver, reason="better", keep_former=True)
+    promotions.move(second, to=Stage.PRODUCTION, by=approver, reason="better", keep_former=True)
     builders.version(model, by=by, metrics={"f1": 0.5})
     token(by)
 
@@ -127,10 +127,10 @@ def many_of_each(people) -> None:
         version = builders.complete_version(
             model, by=by, run=run.uid, tags={f"t{number}": "x"}, aliases=[f"a{number}"], reports=REPORT
         )
-        lifecycle.move(version, to=Stage.STAGING, by=by, reason="next")
+        promotions.move(version, to=Stage.STAGING, by=by, reason="next")
         other = builders.model(f"risk/n{number}", by=by, owner="alice")
         other_version = builders.complete_version(other, by=by, base_model="risk/m0@1")
-        lifecycle.move(other_version, to=Stage.PRODUCTION, by=approver, reason="good")
+        promotions.move(other_version, to=Stage.PRODUCTION, by=approver, reason="good")
         catalog.set_model_tags(other, tags={"domain": f"d{number}"}, by=by)
     for _ in range(10):
         token(by)

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from models_app.models import AuditEvent, ModelVersion, RegisteredModel, StageTransition
-from models_app.registry import catalog, lifecycle
+from models_app.registry import catalog, lifecycle, promotions
 from models_app.registry.errors import AlreadyExists, Conflict
 from models_app.registry.idempotency import Answer, remember
 from tests import builders
@@ -48,7 +48,9 @@ def test_a_hundred_registrations_get_a_hundred_consecutive_numbers(people):
 def test_parallel_promotions_leave_one_in_production(people):
     model = builders.model(by=people.bob)
     versions = [builders.complete_version(model, by=people.bob) for _ in range(6)]
-    results = in_parallel(lambda version: lifecycle.move(version, to="production", by=people.carol), versions)
+    results = in_parallel(
+        lambda version: promotions.move(version, to="production", by=people.carol), versions
+    )
     assert not [result for result in results if isinstance(result, Exception)]
     assert ModelVersion.objects.in_stage("production").count() == 1
     assert ModelVersion.objects.in_stage("archived").count() == 5

@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from models_app.models import ApiToken, Membership
-from models_app.registry import catalog, lifecycle
+from models_app.registry import catalog, lifecycle, promotions
 from models_app.registry import people as verbs
 from models_app.registry.access import Actor, Right, may
 from models_app.registry.errors import AlreadyExists, Conflict, Forbidden, Invalid, Unauthenticated
@@ -58,10 +58,10 @@ def test_a_token_does_less_than_its_person_never_more(people):
     with pytest.raises(Forbidden, match="scope"):
         catalog.update_model(model, by=reader, purpose="x")
     with pytest.raises(Forbidden, match="scope"):
-        lifecycle.move(version, to="production", by=writer)
+        promotions.move(version, to="production", by=writer)
     with pytest.raises(Forbidden, match="scope"):
         catalog.update_model(model, by=promoter, purpose="x")
-    lifecycle.move(version, to="production", by=promoter)
+    promotions.move(version, to="production", by=promoter)
     with pytest.raises(Forbidden):
         lifecycle.rollback(model, by=with_token(people.dave, "promote"), reason="x")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from models_app.models import StageTransition
-from models_app.registry import lifecycle
+from models_app.registry import lifecycle, promotions
 from models_app.registry.access import get_version
 from models_app.registry.errors import Conflict, Forbidden, Invalid
 from tests import builders
@@ -48,7 +48,7 @@ def test_never_to_and_fro(people, model):
     first = promote(model, people)
     promote(model, people)
     first.refresh_from_db()
-    lifecycle.move(first, to="production", by=people.carol)
+    promotions.move(first, to="production", by=people.carol)
     lifecycle.rollback(model, by=people.carol, reason="bad")
     assert in_production(model, people) == 2
     with pytest.raises(Conflict):

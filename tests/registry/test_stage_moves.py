@@ -1,7 +1,7 @@
 import pytest
 
 from models_app.models import AuditEvent, OutboxEvent, Stage, StageTransition
-from models_app.registry import catalog, lifecycle
+from models_app.registry import catalog, lifecycle, promotions
 from models_app.registry.access import get_version
 from models_app.registry.errors import Conflict, Forbidden, Invalid, NotFound, PolicyUnmet
 from tests import builders
@@ -16,7 +16,7 @@ def model(people):
 
 def test_a_move_is_recorded_with_its_reason(people, model):
     version = builders.version(model, by=people.bob)
-    transition = lifecycle.move(version, to="staging", by=people.bob, reason="smoke test")
+    transition = promotions.move(version, to="staging", by=people.bob, reason="smoke test")
     assert (transition.from_stage, transition.to_stage, transition.reason) == ("dev", "staging", "smoke test")
     assert transition.by.username == "bob"
     event = AuditEvent.objects.get(verb="version.moved")
@@ -29,7 +29,7 @@ def test_a_move_is_recorded_with_its_reason(people, model):
 def test_production_says_what_is_missing(people, model):
     version = builders.version(model, by=people.bob)
     with pytest.raises(PolicyUnmet) as refused:
-        lifecycle.move(version, to="production", by=people.carol)
+        promotions.move(version, to="production", by=people.carol)
     assert [missing.key for missing in refused.value.missing] == [
         "dataset_version",
         "metrics",
@@ -48,7 +48,7 @@ def test_production_says_what_is_missing(people, model):
             "metrics": {"f1": 1},
         },
     )
-    lifecycle.move(version, to="production", by=people.carol)
+    promotions.move(version, to="production", by=people.carol)
     assert get_version(model.name, "production", by=people.dave) == version
 
 
@@ -67,7 +67,7 @@ def test_promotion_archives_the_former_and_remembers_it(people, model):
 def test_the_former_may_be_kept(people, model):
     first = builders.promoted(model, by=people.bob, approver=people.carol)
     second = builders.complete_version(model, by=people.bob)
-    lifecycle.move(second, to="production", by=people.carol, keep_former=True)
+    promotions.move(second, to="production", by=people.carol, keep_former=True)
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.stage, second.stage, second.rollback_target) == ("production", "production", first)
@@ -95,31 +95,31 @@ def test_roles(people, model, who, may_stage, may_promote):
     for to, allowed in ((Stage.STAGING, may_stage), (Stage.PRODUCTION, may_promote)):
         assert (to in lifecycle.allowed_moves(version, by=actor)) is allowed
         if allowed:
-            lifecycle.move(version, to=to, by=actor)
+            promotions.move(version, to=to, by=actor)
             version.refresh_from_db()
         else:
             with pytest.raises(Forbidden):
-                lifecycle.move(version, to=to, by=actor)
+                promotions.move(version, to=to, by=actor)
 
 
 def test_contributors_may_not_take_a_version_out_of_production(people, model):
     version = builders.promoted(model, by=people.bob, approver=people.carol)
     with pytest.raises(Forbidden):
-        lifecycle.move(version, to="archived", by=people.bob)
-    lifecycle.move(version, to="archived", by=people.alice)
+        promotions.move(version, to="archived", by=people.bob)
+    promotions.move(version, to="archived", by=people.alice)
 
 
 def test_bad_moves(people, model):
     version = builders.version(model, by=people.bob)
     with pytest.raises(Invalid):
-        lifecycle.move(version, to="nowhere", by=people.bob)
+        promotions.move(version, to="nowhere", by=people.bob)
     with pytest.raises(Conflict):
-        lifecycle.move(version, to="dev", by=people.bob)
+        promotions.move(version, to="dev", by=people.bob)
     with pytest.raises(Invalid):
-        lifecycle.move(version, to="staging", by=people.bob, reason="x" * 3000)
+        promotions.move(version, to="staging", by=people.bob, reason="x" * 3000)
     catalog.delete_version(version, by=people.alice)
     with pytest.raises(NotFound):
-        lifecycle.move(version, to="staging", by=people.bob)
+        promotions.move(version, to="staging", by=people.bob)
 
 
 def test_aliases(people, model):

@@ -9,7 +9,7 @@ import msgspec
 from django.http import HttpRequest
 from django.urls import path
 
-from models_app.registry import catalog, lifecycle, sources, tags
+from models_app.registry import catalog, promotions, sources, tags
 from models_app.registry.access import Actor
 from models_app.registry.errors import NothingToDo
 
@@ -101,7 +101,7 @@ def transition(request: HttpRequest, actor: Actor, message: Transition) -> dict[
         )
     version = find_version(message.name, message.version, actor)
     with suppress(NothingToDo):
-        lifecycle.move(version, to=to, by=actor, keep_former=not replace, archive_former=replace)
+        promotions.move(version, to=to, by=actor, keep_former=not replace, archive_former=replace)
     return {"model_version": registry_rows.by_id(version.pk)}
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from models_app.registry import catalog, lifecycle
+from models_app.registry import catalog, lifecycle, promotions
 from models_app.registry.access import get_model
 from models_app.registry.errors import Invalid, Unauthenticated
 from models_app.registry.search import index, postgres, query
@@ -196,9 +196,9 @@ def test_the_index_follows_every_verb(shelf):
     assert names("attrition", shelf.alice) == ["risk/attrition"]
     made = builders.complete_version(catalog.get_model("risk/attrition", by=shelf.alice), by=shelf.alice)
     assert names("attrition stage:staging", shelf.alice) == []
-    lifecycle.move(made, to="staging", by=shelf.alice)
+    promotions.move(made, to="staging", by=shelf.alice)
     assert names("attrition stage:staging", shelf.alice) == ["risk/attrition"]
-    lifecycle.move(made, to="archived", by=shelf.alice)
+    promotions.move(made, to="archived", by=shelf.alice)
     catalog.delete_model(catalog.get_model("risk/attrition", by=shelf.alice), by=shelf.alice)
     assert names("attrition", shelf.alice) == []
 

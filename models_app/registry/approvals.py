@@ -1,0 +1,253 @@
+"""Promotion requests: where one stands, whose yes counts, and what waits for whom. What happens to them: promotions.py
+(ask, move, break glass, withdraw) and reviews.py (review, comment).
+
+Reviews count as long as what they were made on (`requirements.Case.evidence`) has not changed, and never for the
+version's author or whoever asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from models_app.models import (
+    OPEN_STATES,
+    AskedReviewer,
+    EntryKind,
+    Membership,
+    ModelVersion,
+    PromotionRequest,
+    RequestEntry,
+    RequestState,
+    Review,
+    Role,
+    StageTransition,
+    User,
+    Verdict,
+)
+
+from . import audit, events, lifecycle, requirements
+from .access import RIGHTS, Actor, Right, may, models_for
+from .errors import Conflict, NotFound, Requirement
+from .requirements import Applied, Case
+
+MAX_BODY = 20_000
+MAX_REASON = lifecycle.MAX_REASON
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Where a request stands: every demand, approvals among them, and who said what that still counts."""
+
+    case: Case
+    demands: list[Requirement]
+    standing: list[Review]
+
+    @property
+    def missing(self) -> list[Requirement]:
+        return [demand for demand in self.demands if not demand.met]
+
+
+def judge(
+    version: ModelVersion, *, to: str, request: PromotionRequest | None = None, asked: bool = True
+) -> Judgement:
+    """All that the stage demands of a version, with the approvals that its open request has collected.
+
+    `asked` False is for who may promote and does so: where no policy wants more, that is the approval.
+    """
+    case = Case.of(version, to=to)
+    evidence = case.evidence()
+    standing = [
+        review
+        for review in (
+            request.reviews.filter(dismissed_at=None).select_related("reviewer") if request else []
+        )
+        if review.evidence == evidence
+    ]
+    demands = [*case.requirements(), *_approval_demands(case, request, standing, asked)]
+    return Judgement(case, demands, standing)
+
+
+def _approval_demands(
+    case: Case, request: PromotionRequest | None, standing: list[Review], asked: bool
+) -> list[Requirement]:
+    yes = [review.reviewer for review in standing if review.verdict == Verdict.APPROVED and review.reviewer]
+    found = []
+    for one in case.policies:
+        wanted = one.rules.approvals.count
+        if not wanted:
+            continue
+        given = [person for person in yes if counts(person, one, case.version, request)]
+        key = f"approvals:{one.scope}"
+        who = " or ".join(one.rules.approvals.roles)
+        where = f" of {', '.join(one.rules.approvals.teams)}" if one.rules.approvals.teams else ""
+        told = f"{len(given)} of {wanted} from {who}{where}"
+        label = f"{wanted} approval{'s' if wanted > 1 else ''}"
+        found.append(Requirement(key, label, "", len(given) >= wanted, told, one.scope, "review"))
+    if asked and request is not None and not found:
+        # Whoever asks instead of promoting needs somebody who may promote to say yes.
+        given = [person for person in yes if _may_promote(person, case.version)]
+        found.append(
+            Requirement(
+                "approvals:site",
+                "1 approval",
+                "",
+                bool(given),
+                f"{min(len(given), 1)} of 1 from approver or admin",
+                "site",
+                "review",
+            )
+        )
+    return found
+
+
+def counts(person: User, one: Applied, version: ModelVersion, request: PromotionRequest | None) -> bool:
+    """Whether this person's yes counts under a policy: the role where it is asked for, and not one's own work."""
+    if is_own(person, version, request):
+        return False
+    wanted = one.rules.approvals
+    if wanted.teams:
+        memberships = Membership.objects.filter(user=person, team__slug__in=wanted.teams)
+    else:
+        memberships = Membership.objects.filter(user=person, team=version.model.team_id)
+    roles = set(memberships.values_list("role", flat=True))
+    if person.is_superuser and Role.ADMIN in wanted.roles:
+        return True
+    return person.is_active and bool(roles & set(wanted.roles))
+
+
+def is_own(person: User, version: ModelVersion, request: PromotionRequest | None) -> bool:
+    """Four eyes: the author and whoever asked do not decide."""
+    return person.pk in (version.created_by_id, request.requested_by_id if request else None)
+
+
+def _may_promote(person: User, version: ModelVersion) -> bool:
+    if person.is_superuser:
+        return True
+    role = (
+        Membership.objects.filter(user=person, team=version.model.team_id)
+        .values_list("role", flat=True)
+        .first()
+    )
+    return role is not None and Right.PROMOTE in RIGHTS[role]
+
+
+def open_request(version: ModelVersion, *, to: str) -> PromotionRequest | None:
+    """The request that waits for this version and stage."""
+    return PromotionRequest.objects.filter(version=version, to_stage=to, state__in=OPEN_STATES).first()
+
+
+def may_review(actor: Actor, request: PromotionRequest) -> bool:
+    """Whether this actor's verdict would be taken: may promote there, or is who a policy asks for; never one's own."""
+    if actor.user is None or is_own(actor.user, request.version, request):
+        return False
+    if may(actor, Right.PROMOTE, request.model.team_id):
+        return True
+    if actor.scopes is not None and "promote" not in actor.scopes:
+        return False
+    policies = requirements.applied(request.model, to=request.to_stage)
+    return any(
+        one.rules.approvals.count and counts(actor.user, one, request.version, request) for one in policies
+    )
+
+
+def requests_for(actor: Actor) -> QuerySet[PromotionRequest]:
+    """The requests about models that the actor may read, newest first."""
+    rows = PromotionRequest.objects.filter(model__in=models_for(actor))
+    return rows.select_related("model__team", "version__created_by", "requested_by").order_by("-id")
+
+
+def get_request(number: int, *, by: Actor) -> PromotionRequest:
+    """Raises NotFound."""
+    request = requests_for(by).filter(pk=number).first()
+    if request is None:
+        raise NotFound(f"There is no request #{number} that you may see.")
+    return request
+
+
+def waiting_for(actor: Actor) -> QuerySet[PromotionRequest]:
+    """Open requests that this person was asked to review, or could decide, and has not spoken on; emergencies that
+    nobody reviewed yet.
+    """
+    if actor.user is None:
+        return PromotionRequest.objects.none()
+    teams = [team for team, role in actor.roles.items() if Right.PROMOTE in RIGHTS[role]]
+    asked = AskedReviewer.objects.filter(user=actor.user).values("request")
+    mine = Q(model__team__in=teams) | Q(pk__in=asked)
+    if actor.is_site_admin:
+        mine = Q()
+    spoken = Review.objects.filter(reviewer=actor.user, dismissed_at=None).values("request")
+    is_open = Q(state__in=OPEN_STATES) & ~Q(pk__in=spoken) & ~Q(version__created_by=actor.user)
+    later = Q(is_emergency=True, reviewed_after_at=None)
+    return requests_for(actor).filter(mine, is_open | later).exclude(requested_by=actor.user)
+
+
+@contextmanager
+def held(request: PromotionRequest) -> Iterator[PromotionRequest]:
+    """An open request under the lock of its model. Raises Conflict when it was decided, NotFound when it is gone."""
+    with transaction.atomic():
+        model = lifecycle.lock(request.model)
+        rows = PromotionRequest.objects.select_related(
+            "version__owner", "version__manifest", "version__created_by"
+        )
+        current = rows.filter(pk=request.pk).first()
+        if current is None:
+            raise NotFound("The request is gone.")
+        if current.state not in OPEN_STATES:
+            raise Conflict(f"Request #{current.pk} is {RequestState(current.state).label.lower()} already.")
+        current.model = current.version.model = model
+        yield current
+
+
+def close(
+    request: PromotionRequest,
+    state: RequestState,
+    kind: EntryKind,
+    *,
+    by: Actor,
+    body: str = "",
+    transition: StageTransition | None = None,
+) -> None:
+    request.state = state
+    request.decided_at = request.updated_at = timezone.now()
+    request.decided_by, request.transition = by.user, transition
+    request.save(update_fields=["state", "decided_at", "updated_at", "decided_by", "transition"])
+    tell(request, kind, by=by, body=body, name=f"promotion.{state.value}")
+
+
+def tell(request: PromotionRequest, kind: EntryKind, *, by: Actor, name: str, body: str = "") -> RequestEntry:
+    """Into the discussion, the audit and the outbox."""
+    entry = RequestEntry.objects.create(request=request, kind=kind, by=by.user, body=body)
+    version = request.version
+    audit.record(
+        name,
+        by=by,
+        subject=str(version),
+        model=request.model,
+        after={"request": request.pk, "to": request.to_stage, "state": request.state},
+        reason=body[:MAX_REASON],
+        policy=", ".join(f"{one['scope']} #{one['number']}" for one in request.policies)[:300],
+    )
+    events.emit(
+        name,
+        model=request.model,
+        payload={
+            "request": request.pk,
+            "name": request.model.name,
+            "version": version.number,
+            "to": request.to_stage,
+            "state": request.state,
+            "by": by.name,
+        },
+    )
+    return entry
+
+
+def names(case: Case) -> str:
+    """The policy versions of a decision, as the audit keeps them."""
+    return ", ".join(f"{one.scope} #{one.number}" for one in case.policies)[:300]

@@ -1,0 +1,189 @@
+"""The proof that the audit was not changed afterwards: every record linked to the one before by SHA-256.
+
+Writers never wait: records are linked some time after they were committed, in batches, by one sealer at a time. A
+signed checkpoint (Ed25519) kept elsewhere makes even a chain that was rewritten as a whole visible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from models_app.models import AuditCheckpoint, AuditEvent, AuditLink
+
+START = "0" * 64
+BATCH = 500
+# A record's number is taken before its transaction commits: younger ones may still be missing between older ones.
+SETTLED = timedelta(seconds=10)
+FIELDS = (
+    "id",
+    "at",
+    "verb",
+    "actor_id",
+    "actor_name",
+    "token_prefix",
+    "door",
+    "address",
+    "request_id",
+    "subject",
+    "model_ref",
+    "before",
+    "after",
+    "reason",
+    "refused",
+    "policy",
+)
+
+
+def canonical(record: dict[str, Any]) -> bytes:
+    """A record as the bytes that are hashed: JSON with sorted keys, no spaces, times in UTC with microseconds."""
+    plain = {
+        name: value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if isinstance(value, datetime)
+        else value
+        for name, value in record.items()
+    }
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def link_hash(former: str, record: dict[str, Any]) -> str:
+    """SHA-256 over the former link's hash and the record."""
+    return hashlib.sha256(former.encode() + b"\n" + canonical(record)).hexdigest()
+
+
+def seal(*, batch: int = BATCH) -> int:
+    """Link the next records; returns how many. Of two sealers at once one does nothing: positions are unique."""
+    with transaction.atomic():
+        last = AuditLink.objects.order_by("-position").first()
+        position, former = (last.position, last.hash) if last else (0, START)
+        records = _unsealed(batch)
+        links = []
+        for record in records:
+            position += 1
+            former = link_hash(former, record)
+            links.append(AuditLink(position=position, event_id=record["id"], hash=former))
+        try:
+            with transaction.atomic():
+                AuditLink.objects.bulk_create(links)
+        except IntegrityError:
+            return 0
+        return len(links)
+
+
+def _unsealed(batch: int) -> list[dict[str, Any]]:
+    settled = timezone.now() - SETTLED
+    rows = AuditEvent.objects.filter(link=None, at__lt=settled).order_by("id")
+    return list(rows.values(*FIELDS)[:batch])
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a look at the chain found: how far it is whole, what waits to be linked, and the first thing wrong."""
+
+    links: int
+    waiting: int
+    head: str
+    problem: str = ""
+    event_id: int | None = None
+
+
+def verify(*, progress: Any = None) -> Verdict:
+    """Compute every link anew. Reads the whole audit, a batch at a time, in flat memory."""
+    former, position = START, 0
+    for link, record in _pairs():
+        position += 1
+        if link["position"] != position:
+            return _broken(position, former, f"Link {position} is missing.", link["event_id"])
+        if record is None:
+            return _broken(position, former, f"Record {link['event_id']} is missing.", link["event_id"])
+        expected = link_hash(former, record)
+        if expected != link["hash"]:
+            return _broken(
+                position, former, f"Record {link['event_id']} is not what was sealed.", link["event_id"]
+            )
+        former = expected
+        if progress is not None and position % BATCH == 0:
+            progress(position)
+    for checkpoint in AuditCheckpoint.objects.order_by("position"):
+        if why := why_not_valid(checkpoint.as_dict()):
+            return _broken(position, former, why, None)
+    return Verdict(position, AuditEvent.objects.filter(link=None).count(), former)
+
+
+def _broken(position: int, head: str, problem: str, event_id: int | None) -> Verdict:
+    return Verdict(position - 1, 0, head, problem, event_id)
+
+
+def _pairs() -> Iterator[tuple[Any, Any]]:
+    """Every link and its record, None where that is gone."""
+    after = 0
+    while True:
+        links = list(
+            AuditLink.objects.filter(position__gt=after)
+            .order_by("position")
+            .values("position", "event_id", "hash")[:BATCH]
+        )
+        if not links:
+            return
+        ids = [link["event_id"] for link in links]
+        records = {record["id"]: record for record in AuditEvent.objects.filter(id__in=ids).values(*FIELDS)}
+        for link in links:
+            yield link, records.get(link["event_id"])
+        after = links[-1]["position"]
+
+
+def _key() -> Ed25519PrivateKey:
+    """This site's signing key, made from its secret key."""
+    seed = HKDF(hashes.SHA256(), 32, salt=None, info=b"modelry audit checkpoint").derive(
+        settings.SECRET_KEY.encode()
+    )
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def _statement(checkpoint: dict[str, Any]) -> bytes:
+    return f"modelry audit\n{checkpoint['position']}\n{checkpoint['hash']}\n{checkpoint['at']}\n".encode()
+
+
+def checkpoint() -> AuditCheckpoint | None:
+    """Sign where the chain stands now; None when nothing is sealed. Keep what it says outside of this server."""
+    last = AuditLink.objects.order_by("-position").first()
+    if last is None:
+        return None
+    key = _key()
+    made = AuditCheckpoint(
+        position=last.position,
+        hash=last.hash,
+        public_key=key.public_key().public_bytes_raw().hex(),
+        created_at=timezone.now().replace(microsecond=0),
+    )
+    made.signature = key.sign(_statement(made.as_dict())).hex()
+    made.save(force_insert=True)
+    return made
+
+
+def why_not_valid(exported: dict[str, Any], *, public_key: str = "") -> str:
+    """Why an exported checkpoint does not fit the chain as it is now, or nothing.
+
+    `public_key` (hex) is the key one trusts; without it the one in the checkpoint is believed.
+    """
+    try:
+        trusted = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or exported["public_key"]))
+        trusted.verify(bytes.fromhex(exported["signature"]), _statement(exported))
+    except (InvalidSignature, ValueError, KeyError, TypeError):
+        return f"The checkpoint at {exported.get('position')} is not signed by this key."
+    link = AuditLink.objects.filter(position=exported["position"]).values_list("hash", flat=True).first()
+    if link != exported["hash"]:
+        return f"The chain at {exported['position']} is not what the checkpoint of {exported['at']} says."
+    return ""

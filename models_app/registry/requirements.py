@@ -1,0 +1,376 @@
+"""What a stage demands of a version: the policies that apply, and each demand met or not.
+
+How policies are written: policy_rules.py. Who changes them: policies.py. Who says yes: promotions.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from models_app.formats import licenses
+from models_app.models import (
+    Check,
+    CheckState,
+    ModelVersion,
+    Policy,
+    RegisteredModel,
+    Stage,
+    VersionMetric,
+)
+
+from . import policy_rules
+from .errors import PolicyUnmet, Requirement
+from .metadata import VERSION_FIELDS
+from .policy_rules import Rules
+from .search.index import leading
+
+LICENSES = (
+    ("license", "its license"),
+    ("base_model_license", "the base model's"),
+    ("dataset_license", "the data's"),
+)
+# Changes of these after a review are no news to a reviewer.
+_NO_EVIDENCE = frozenset({"serving_endpoint"})
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A policy that a version falls under. `number` 0 is the default that nobody changed yet."""
+
+    policy_id: int | None
+    number: int
+    scope: str
+    rules: Rules
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """What a decision remembers: which text it was made under, and the text."""
+        return {
+            "policy": self.policy_id,
+            "number": self.number,
+            "scope": self.scope,
+            "rules": policy_rules.write(self.rules),
+        }
+
+
+def applied(model: RegisteredModel, *, to: str) -> list[Applied]:
+    """The policies of a stage that a model's versions fall under: the site's, its risk's, its team's, its own."""
+    risks = {"", model.risk_level}
+    rows = Policy.objects.filter(stage=to, is_active=True).filter(
+        Q(team=None, model=None, risk_level__in=risks) | Q(team=model.team_id) | Q(model=model.pk)
+    )
+    found = []
+    for row in rows.order_by("id"):
+        if row.team_id:
+            rank, scope = 2, f"team {model.team.slug}"
+        elif row.model_id:
+            rank, scope = 3, f"model {model.name}"
+        elif row.risk_level:
+            rank, scope = 1, f"{row.risk_level} risk"
+        else:
+            rank, scope = 0, "site"
+        found.append((rank, Applied(row.pk, row.number, scope, policy_rules.read(row.rules))))
+    found.sort(key=lambda pair: pair[0])
+    result = [one for _, one in found]
+    if not any(one.scope == "site" for one in result) and to in policy_rules.DEFAULTS:
+        result.insert(0, Applied(None, 0, "site", policy_rules.read(policy_rules.DEFAULTS[to])))
+    return result
+
+
+@dataclass
+class Case:
+    """One version before one stage: what is known of it, read once however many policies ask."""
+
+    version: ModelVersion
+    to: str
+    policies: list[Applied]
+    now: datetime = field(default_factory=timezone.now)
+
+    @classmethod
+    def of(cls, version: ModelVersion, *, to: str) -> Case:
+        return cls(version, to, applied(version.model, to=to))
+
+    @cached_property
+    def metrics(self) -> list[VersionMetric]:
+        return list(self.version.metrics.order_by("name", "dataset", "split"))
+
+    @cached_property
+    def checks(self) -> dict[str, Check]:
+        return {check.name: check for check in self.version.checks.all()}
+
+    @cached_property
+    def production(self) -> ModelVersion | None:
+        """What stands in production now, other than this version."""
+        others = ModelVersion.objects.filter(model=self.version.model_id).in_stage(Stage.PRODUCTION)
+        return others.exclude(pk=self.version.pk).order_by("-last_promoted_at", "-number").first()
+
+    @cached_property
+    def production_metrics(self) -> list[VersionMetric]:
+        return list(self.production.metrics.order_by("name", "dataset", "split")) if self.production else []
+
+    @cached_property
+    def flags(self) -> list[str]:
+        return list(self.version.risk_flags.values_list("name", flat=True))
+
+    @cached_property
+    def reports(self) -> list[str]:
+        return list(self.version.reports.values_list("url", flat=True))
+
+    @cached_property
+    def tags(self) -> dict[str, str]:
+        return dict(self.version.tags.values_list("key", "value"))
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What expressions see. Lists are cut: an expression's cost is bounded."""
+        version, model, most = self.version, self.version.model, policy_rules.MAX_SEEN
+        since = version.stage_changed_at or version.created_at
+        return {
+            "version": {
+                **{name: _plain(getattr(version, name)) for name in VERSION_FIELDS},
+                "number": version.number,
+                "stage": version.stage,
+                "tags": dict(list(self.tags.items())[:most]),
+                "risk_flags": self.flags[:most],
+                "reports": self.reports[:most],
+                "hours_in_stage": (self.now - since) / timedelta(hours=1),
+                "sealed": version.manifest_id is not None,
+                "registered_by": version.created_by.username if version.created_by else "",
+            },
+            "model": {
+                "name": model.name,
+                "team": model.team.slug,
+                "purpose": model.purpose,
+                "task": model.task,
+                "library": model.library,
+                "risk_level": model.risk_level,
+            },
+            "metrics": _values(self.metrics[:most]),
+            "production": {
+                "exists": self.production is not None,
+                "number": self.production.number if self.production else 0,
+                "metrics": _values(self.production_metrics[:most]),
+            },
+            "checks": {name: check.state for name, check in list(self.checks.items())[:most]},
+        }
+
+    def evidence(self) -> str:
+        """SHA-256 of what a reviewer decides on. When it changes, what was said of it no longer counts."""
+        version = self.version
+        facts = {
+            "content": version.manifest.digest if version.manifest else version.source,
+            "fields": {
+                name: _plain(getattr(version, name)) for name in VERSION_FIELDS if name not in _NO_EVIDENCE
+            },
+            "metrics": [[m.name, m.dataset, m.split, m.value] for m in self.metrics],
+            "flags": self.flags,
+            "reports": sorted(self.reports),
+            "risk": version.model.risk_level,
+            "against": self.production.number if self.production else None,
+            "policies": [one.reference for one in self.policies],
+        }
+        text = json.dumps(facts, sort_keys=True, ensure_ascii=False, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def requirements(self) -> list[Requirement]:
+        """Every demand but approvals, met or not; what two policies demand alike is told once."""
+        found: dict[str, Requirement] = {}
+        if self.policies and self.version.manifest_id is None:
+            found["content"] = self._content()
+        for one in self.policies:
+            for demand in self._demands(one):
+                former = found.get(demand.key)
+                if former is None or (former.met and not demand.met):
+                    found[demand.key] = demand
+        return list(found.values())
+
+    def _demands(self, one: Applied) -> Iterable[Requirement]:
+        rules, scope = one.rules, one.scope
+        yield from (self._field(name, scope) for name in rules.fields)
+        yield from (self._metric(rule, scope) for rule in rules.metrics)
+        yield from self._licenses(rules.licenses, scope)
+        if rules.report:
+            told = f"{len(self.reports)} linked" if self.reports else "Link an evaluation report."
+            yield Requirement("report", "Evaluation report", "reports", bool(self.reports), told, scope)
+        if rules.from_stage:
+            yield Requirement(
+                "from_stage",
+                f"Comes from {rules.from_stage}",
+                "",
+                self.version.stage == rules.from_stage,
+                f"It is in {self.version.stage}.",
+                scope,
+            )
+        if rules.hours_in_stage:
+            yield self._age(rules, scope)
+        yield from (self._freeze(freeze, scope) for freeze in rules.freezes)
+        yield from (self._check(name, scope) for name in rules.checks)
+        yield from (self._expression(rule, scope) for rule in rules.expressions)
+
+    def _content(self) -> Requirement:
+        told = f"It only points to {self.version.source or 'nothing'}; register a version with its files."
+        return Requirement("content", "Files held by the registry", "source", False, told, "site")
+
+    def _field(self, name: str, scope: str) -> Requirement:
+        if name == "metrics":
+            count = len(self.metrics)
+            told = f"{count} recorded" if count else "How good is it?"
+            return Requirement(name, policy_rules.COLLECTIONS[name], name, count > 0, told, scope)
+        if name == "risk_flags":
+            told = ", ".join(self.flags) or "Which risks does it have?"
+            return Requirement(name, policy_rules.COLLECTIONS[name], name, bool(self.flags), told, scope)
+        if name in ("purpose", "card"):
+            met = bool(getattr(self.version.model, name).strip())
+            told = "Given" if met else f"The model has no {name} yet."
+            return Requirement(f"model.{name}", policy_rules.COLLECTIONS[name], name, met, told, scope)
+        known = VERSION_FIELDS[name]
+        value = self.version.owner if name == "owner" else getattr(self.version, name)
+        if name == "owner":
+            told = value.display_name if value else "Who answers for it?"
+        else:
+            told = _short(value) if value else known.help or "Not given."
+        return Requirement(name, known.label, name, bool(value), told, scope)
+
+    def _metric(self, rule: policy_rules.MetricRule, scope: str) -> Requirement:
+        of = "".join(f", {part}" for part in (rule.dataset, rule.split) if part)
+        bounds = [
+            *([f"at least {rule.at_least:g}"] if rule.at_least is not None else []),
+            *([f"at most {rule.at_most:g}"] if rule.at_most is not None else []),
+            *(
+                [f"not worse than production by more than {rule.not_worse_by:g}"]
+                if rule.not_worse_by is not None
+                else []
+            ),
+        ]
+        label = f"{rule.name}{of}: {' and '.join(bounds)}"
+        key = f"metric:{rule.name}:{rule.dataset}:{rule.split}:{'|'.join(bounds)}"
+        found = _measured(self.metrics, rule)
+        if found is None:
+            return Requirement(key, label, "metrics", False, "It was not measured.", scope)
+        problems = []
+        if rule.at_least is not None and found.value < rule.at_least:
+            problems.append(f"{found.value:g} is below {rule.at_least:g}")
+        if rule.at_most is not None and found.value > rule.at_most:
+            problems.append(f"{found.value:g} is above {rule.at_most:g}")
+        if rule.not_worse_by is not None and (former := _measured(self.production_metrics, rule)) is not None:
+            worse = (
+                former.value - found.value
+                if found.higher_is_better is not False
+                else found.value - former.value
+            )
+            if worse > rule.not_worse_by:
+                problems.append(f"{found.value:g} is worse than {former.value:g} in production")
+        return Requirement(
+            key, label, "metrics", not problems, "; ".join(problems) or f"{found.value:g}", scope
+        )
+
+    def _licenses(self, rule: policy_rules.Licenses, scope: str) -> Iterable[Requirement]:
+        if not rule.allowed and not rule.forbidden:
+            return
+        for column, whose in LICENSES:
+            expression = getattr(self.version, column)
+            if not expression:
+                continue
+            bad = licenses.in_the_way(expression, allowed=rule.allowed, forbidden=rule.forbidden)
+            told = f"{', '.join(bad)} is not acceptable" if bad else expression
+            yield Requirement(
+                f"license:{column}", f"Acceptable: {whose} license".replace(" license license", " license"),
+                column, not bad, told, scope,
+            )  # fmt: skip
+
+    def _age(self, rules: Rules, scope: str) -> Requirement:
+        since = self.version.stage_changed_at or self.version.created_at
+        wanted = timedelta(hours=rules.hours_in_stage)
+        left = wanted - (self.now - since)
+        met = left <= timedelta(0)
+        told = "Long enough" if met else f"{_hours(left)} to go"
+        label = f"At least {_hours(wanted)} in {self.version.stage}"
+        return Requirement("hours_in_stage", label, "", met, told, scope, "time")
+
+    def _freeze(self, freeze: policy_rules.Freeze, scope: str) -> Requirement:
+        inside = freeze.start <= self.now < freeze.end
+        until = f"{freeze.end:%Y-%m-%d %H:%M} UTC"
+        told = f"Nothing enters until {until}. {freeze.reason}".strip() if inside else "Not now"
+        key = f"freeze:{freeze.start.isoformat()}"
+        return Requirement(key, f"No freeze until {until}", "", not inside, told, scope, "time")
+
+    def _check(self, name: str, scope: str) -> Requirement:
+        check = self.checks.get(name)
+        met = check is not None and check.state == CheckState.SUCCESS
+        told = "Not reported yet." if check is None else check.summary or CheckState(check.state).label
+        return Requirement(f"check:{name}", f"Check “{name}”", "", met, told, scope, "check")
+
+    def _expression(self, rule: policy_rules.Expression, scope: str) -> Requirement:
+        met, why = policy_rules.is_true(rule, self.facts)
+        return Requirement(f"rule:{rule.name}", rule.name, "", met, why or "Holds", scope)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str | dict | list):
+        return "" if value is None else value
+    return str(value)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _values(metrics: list[VersionMetric]) -> dict[str, float]:
+    return {name: metric.value for name, metric in leading(metrics).items()}
+
+
+def _measured(metrics: list[VersionMetric], rule: policy_rules.MetricRule) -> VersionMetric | None:
+    fitting = [
+        metric
+        for metric in metrics
+        if metric.name == rule.name
+        and rule.dataset in ("", metric.dataset)
+        and rule.split in ("", metric.split)
+    ]
+    return leading(fitting).get(rule.name)
+
+
+def _hours(span: timedelta) -> str:
+    hours = span / timedelta(hours=1)
+    if hours < 1:
+        return f"{max(int(hours * 60), 1)} minutes"
+    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+
+
+def requirements(version: ModelVersion, *, to: str) -> list[Requirement]:
+    """What the stage demands beside approvals, each met or not; empty when it demands nothing."""
+    return Case.of(version, to=to).requirements()
+
+
+def check(version: ModelVersion, *, to: str) -> Case:
+    """Raises PolicyUnmet listing what the stage demands and the version lacks. Returns the case that was made."""
+    case = Case.of(version, to=to)
+    missing = [requirement for requirement in case.requirements() if not requirement.met]
+    if missing:
+        raise unmet(version, to=to, missing=missing)
+    return case
+
+
+def unmet(version: ModelVersion, *, to: str, missing: list[Requirement], next_step: str = "") -> PolicyUnmet:
+    """The refusal that names what is missing."""
+    labels = ", ".join(_lowered(requirement.label) for requirement in missing)
+    return PolicyUnmet(
+        f"{version} cannot go to {to}: it lacks {labels}.",
+        subject=str(version),
+        missing=missing,
+        next_step=next_step or "Fill in what is missing on the version's page, then ask again.",
+    )
+
+
+def _lowered(label: str) -> str:
+    return label[:1].lower() + label[1:]
