@@ -13,7 +13,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from models_app.models import VersionMetric
+from models_app.models import Stage, VersionMetric
+from models_app.registry.errors import Invalid
 from models_app.registry.search.grammar import parse_metrics
 
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -117,3 +118,11 @@ class MeasuredFilter(filters.CharFilter):
             )
             qs = qs.filter(pk__in=measured.values("version"))
         return qs
+
+
+def stage_in(request: Any) -> str:
+    """The stage in a query string, production unless told. Raises Invalid("to")."""
+    stage: str = request.query_params.get("to", Stage.PRODUCTION)
+    if stage not in Stage.values:
+        raise Invalid("to", f"One of {', '.join(Stage.values)}.")
+    return stage

@@ -8,11 +8,26 @@ from django.views.decorators.csrf import csrf_exempt
 
 from models_app.http.errors import problem_response
 
+from .approvals import (
+    BreakGlass,
+    Explain,
+    RequestComment,
+    RequestDetail,
+    RequestInbox,
+    RequestList,
+    RequestOpen,
+    RequestReview,
+    RequestReviewAfter,
+    RequestReviewers,
+    RequestWithdraw,
+)
+from .checks import CheckList
 from .compare import Compare
 from .datasets import DatasetDetail, DatasetList
 from .files import ArchiveDownload, FileDownload, FileList
 from .lineage import Lineage
 from .models import ModelDetail, ModelList, ModelRename
+from .policies import PolicyDetail, PolicyDryRun, PolicyList
 from .runs import RunCurves, RunDetail, RunList, RunLog
 from .schema import DocsView, SchemaView
 from .search import Search, SearchFacets
@@ -95,10 +110,25 @@ v1 = [
     path(f"{VERSION}/metrics", VersionMetrics.as_view(), name="metrics"),
     path(f"{VERSION}/lineage", Lineage.as_view(), name="lineage"),
     path(f"{VERSION}/requirements", VersionRequirements.as_view(), name="requirements"),
+    path(f"{VERSION}/explain", Explain.as_view(), name="explain"),
+    path(f"{VERSION}/checks", CheckList.as_view(), name="checks"),
+    path(f"{VERSION}/requests", RequestOpen.as_view(), name="request_open"),
+    path(f"{VERSION}/emergency", BreakGlass.as_view(), name="break_glass"),
     path(f"{VERSION}/stage", StageMove.as_view(), name="stage_move"),
     path("models/<api_model:name>", ModelDetail.as_view(), name="model"),
     path("versions", AllVersions.as_view(), name="all_versions"),
     path("compare", Compare.as_view(), name="compare"),
+    path("requests", RequestList.as_view(), name="requests"),
+    path("requests/waiting", RequestInbox.as_view(), name="requests_waiting"),
+    path("requests/<api_number:id>", RequestDetail.as_view(), name="request"),
+    path("requests/<api_number:id>/review", RequestReview.as_view(), name="request_review"),
+    path("requests/<api_number:id>/comments", RequestComment.as_view(), name="request_comment"),
+    path("requests/<api_number:id>/reviewers", RequestReviewers.as_view(), name="request_reviewers"),
+    path("requests/<api_number:id>/withdraw", RequestWithdraw.as_view(), name="request_withdraw"),
+    path("requests/<api_number:id>/review-after", RequestReviewAfter.as_view(), name="request_review_after"),
+    path("policies", PolicyList.as_view(), name="policies"),
+    path("policies/dry-run", PolicyDryRun.as_view(), name="policy_dry_run"),
+    path("policies/<api_number:id>", PolicyDetail.as_view(), name="policy"),
     path("stages/<str:stage>", InStage.as_view(), name="stage"),
     path("runs", RunList.as_view(), name="runs"),
     path("runs/<str:uid>", RunDetail.as_view(), name="run"),

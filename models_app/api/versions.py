@@ -127,6 +127,8 @@ class RequirementSerializer(serializers.Serializer):
     field = serializers.CharField(help_text="Which field of the version fills it in.")
     met = serializers.BooleanField()
     detail = serializers.CharField()
+    policy = serializers.CharField(help_text="Whose demand it is: site, a risk, a team or a model.")
+    waits_for = serializers.CharField(help_text="What else can meet it: review, check, time; or nothing.")
 
 
 class MetricIn(Strict):
@@ -411,8 +413,5 @@ class VersionRequirements(Door):
     )
     def get(self, request: Any, name: str, revision: str) -> Response:
         version = get_version(name, revision, by=self.actor)
-        stage = request.query_params.get("to", Stage.PRODUCTION)
-        if stage not in Stage.values:
-            raise Invalid("to", f"One of {', '.join(Stage.values)}.")
-        demands = requirements.requirements(version, to=stage)
+        demands = requirements.requirements(version, to=fields.stage_in(request))
         return Response(self.show(RequirementSerializer, demands, many=True))

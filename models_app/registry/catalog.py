@@ -19,7 +19,18 @@ from models_app.models import (
     Team,
 )
 
-from . import audit, cards, events, lifecycle, lineage, metadata, model_fields, prepared, version_facts
+from . import (
+    audit,
+    cards,
+    events,
+    lifecycle,
+    lineage,
+    metadata,
+    model_fields,
+    prepared,
+    reviews,
+    version_facts,
+)
 from .access import Actor, Right, get_model, models_for, require, require_login, require_on
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
@@ -417,6 +428,7 @@ def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, A
         model=version.model,
         payload={"name": version.model.name, "version": version.number, "fields": sorted(after)},
     )
+    reviews.evidence_changed(version)
     return version
 
 

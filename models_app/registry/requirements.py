@@ -352,13 +352,10 @@ def requirements(version: ModelVersion, *, to: str) -> list[Requirement]:
     return Case.of(version, to=to).requirements()
 
 
-def check(version: ModelVersion, *, to: str) -> Case:
-    """Raises PolicyUnmet listing what the stage demands and the version lacks. Returns the case that was made."""
-    case = Case.of(version, to=to)
-    missing = [requirement for requirement in case.requirements() if not requirement.met]
-    if missing:
-        raise unmet(version, to=to, missing=missing)
-    return case
+def try_rules(version: ModelVersion, *, rules: Any, to: str) -> list[Requirement]:
+    """What a version would have and lack if these were all the rules. Raises Invalid when they are not well-formed."""
+    typed = Applied(None, 0, "these rules", policy_rules.check(rules))
+    return Case(version, to, [typed]).requirements()
 
 
 def unmet(version: ModelVersion, *, to: str, missing: list[Requirement], next_step: str = "") -> PolicyUnmet:

@@ -1,0 +1,115 @@
+"""Governance over REST."""
+
+import pytest
+
+from models_app.registry import policies
+from tests import builders
+
+from .asking import V1, refused
+
+MODEL = f"{V1}/models/risk/fraud"
+
+
+def items(answer):
+    return answer.json()["items"]
+
+
+@pytest.fixture
+def model(people):
+    return builders.model("risk/fraud", by=people.alice, owner="alice")
+
+
+def test_a_refused_move_names_the_request_it_opened(api, people, model):
+    builders.complete_version(model, by=people.bob)
+    problem = refused(api.bob.post(f"{MODEL}/versions/1/stage", {"to": "production"}), 403)
+    assert problem["request"].endswith("/api/v1/requests/1")
+    policies.set_policy(
+        stage="production", team=people.risk, rules={"approvals": {"count": 2}}, by=people.erin
+    )
+    problem = refused(api.carol.post(f"{MODEL}/versions/1/stage", {"to": "production"}), 409)
+    assert problem["type"] == "urn:modelry:problem:approval-needed"
+    assert problem["request"].endswith("/api/v1/requests/1")
+
+
+def test_ask_review_and_promote(api, people, model):
+    builders.complete_version(model, by=people.bob)
+    asked = api.alice.post(f"{MODEL}/versions/1/requests", {"reason": "Better.", "reviewers": ["carol"]})
+    assert asked.status_code == 201
+    assert asked.json()["state"] == "open"
+    assert [item["number"] for item in items(api.carol.get(f"{V1}/requests/waiting"))] == [1]
+    request = f"{V1}/requests/1"
+    seen = api.carol.get(request).json()
+    assert [row["key"] for row in seen["requirements"] if not row["met"]] == ["approvals:site"]
+    refused(api.alice.post(f"{request}/review", {"verdict": "approved"}), 403)
+    refused(api.dave.post(f"{request}/review", {"verdict": "approved"}), 403)
+    refused(api.carol.post(f"{request}/review", {"verdict": "rejected"}), 400, fields={"body"})
+    refused(api.carol.post(f"{request}/review", {"verdict": "approved", "evidence": "x"}), 409)
+    assert api.dave.post(f"{request}/comments", {"body": "Nice."}).status_code == 200
+    done = api.carol.post(f"{request}/review", {"verdict": "approved", "evidence": seen["evidence"]}).json()
+    assert done["state"] == "promoted"
+    assert [entry["kind"] for entry in done["entries"]] == [
+        "requested",
+        "asked",
+        "comment",
+        "reviewed",
+        "promoted",
+    ]
+    assert api.dave.get(f"{MODEL}/versions/production").json()["version"] == 1
+    refused(api.carol.post(f"{request}/review", {"verdict": "approved"}), 409)
+
+
+def test_strangers_see_no_requests_of_private_models(api, people):
+    hidden = builders.model("risk/secret", by=people.alice, owner="alice", visibility="team")
+    builders.complete_version(hidden, by=people.bob)
+    number = api.bob.post(f"{V1}/models/risk/secret/versions/1/requests", {}).json()["number"]
+    assert items(api.charlie.get(f"{V1}/requests")) == []
+    refused(api.charlie.get(f"{V1}/requests/{number}"), 404)
+    refused(api.charlie.post(f"{V1}/requests/{number}/comments", {"body": "x"}), 404)
+
+
+def test_policies_are_written_read_and_tried(api, people, model):
+    builders.complete_version(model, by=people.bob)
+    rules = {"fields": ["pii_notes"], "approvals": {"count": 1}}
+    refused(api.alice.put(f"{V1}/policies", {"stage": "production", "team": "risk", "rules": rules}), 403)
+    wrong = {"stage": "production", "team": "risk", "rules": {"fields": ["shoe_size"]}}
+    refused(api.erin.put(f"{V1}/policies", wrong), 400)
+    made = api.erin.put(
+        f"{V1}/policies", {"stage": "production", "team": "risk", "rules": rules, "reason": "GDPR"}
+    )
+    assert made.json()["versions"][0]["reason"] == "GDPR"
+    assert [row["team"] for row in items(api.dave.get(f"{V1}/policies?stage=production"))] == ["risk"]
+    assert api.dave.get(made.json()["url"]).json()["rules"] == rules
+    explained = api.dave.get(f"{MODEL}/versions/1/explain").json()
+    assert {row["key"]: row["policy"] for row in explained} == {
+        "pii_notes": "team risk",
+        "approvals:team risk": "team risk",
+    }
+    tried = {"model": "risk/fraud", "version": "1", "rules": {"report": True}}
+    assert api.dave.post(f"{V1}/policies/dry-run", tried).json()[0]["key"] == "report"
+    refused(api.dave.post(f"{V1}/policies/dry-run", {**tried, "rules": {"x": 1}}), 400)
+
+
+def test_checks(api, people, model):
+    builders.complete_version(model, by=people.bob)
+    checks = f"{MODEL}/versions/1/checks"
+    refused(api.dave.post(checks, {"name": "ci", "state": "success"}), 403)
+    refused(api.bob.post(checks, {"name": "ci", "state": "great"}), 400)
+    refused(api.bob.post(checks, {"name": "ci", "state": "success", "url": "javascript:x"}), 400)
+    api.bob.post(checks, {"name": "ci", "state": "pending"})
+    api.bob.post(
+        checks, {"name": "ci", "state": "success", "summary": "42 tests", "url": "https://ci.example.com/1"}
+    )
+    (check,) = api.dave.get(checks).json()
+    assert (check["state"], check["summary"], check["reported_by"]) == ("success", "42 tests", "bob")
+
+
+def test_an_emergency(api, people, model):
+    builders.version(model, by=people.bob)
+    address = f"{MODEL}/versions/1/emergency"
+    refused(api.carol.post(address, {"reason": "Outage"}), 403)
+    refused(api.erin.post(address, {}), 400)
+    made = api.erin.post(address, {"reason": "Outage"}).json()
+    assert made["is_emergency"]
+    assert api.dave.get(f"{MODEL}/versions/production").json()["version"] == 1
+    refused(api.erin.post(f"{V1}/requests/1/review-after", {"body": "Fine"}), 403)
+    assert api.carol.post(f"{V1}/requests/1/review-after", {"body": "Fine"}).status_code == 200
