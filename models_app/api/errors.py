@@ -70,7 +70,7 @@ def _refusal(error: errors.RegistryError, request: Any) -> Response:
         headers = {"WWW-Authenticate": CHALLENGE}
         members["next_step"] = error.next_step or LOG_IN
     if number := getattr(error, "request", None):
-        members["request"] = request.build_absolute_uri(reverse("api:request", args=[number]))
+        members["promotion_request"] = request.build_absolute_uri(reverse("api:request", args=[number]))
     return _answer(request, status, headers, **members)
 
 

@@ -5,13 +5,9 @@ import pytest
 from models_app.registry import policies
 from tests import builders
 
-from .asking import V1, refused
+from .asking import V1, items, refused
 
 MODEL = f"{V1}/models/risk/fraud"
-
-
-def items(answer):
-    return answer.json()["items"]
 
 
 @pytest.fixture
@@ -22,13 +18,13 @@ def model(people):
 def test_a_refused_move_names_the_request_it_opened(api, people, model):
     builders.complete_version(model, by=people.bob)
     problem = refused(api.bob.post(f"{MODEL}/versions/1/stage", {"to": "production"}), 403)
-    assert problem["request"].endswith("/api/v1/requests/1")
+    assert problem["promotion_request"].endswith("/api/v1/requests/1")
     policies.set_policy(
         stage="production", team=people.risk, rules={"approvals": {"count": 2}}, by=people.erin
     )
     problem = refused(api.carol.post(f"{MODEL}/versions/1/stage", {"to": "production"}), 409)
     assert problem["type"] == "urn:modelry:problem:approval-needed"
-    assert problem["request"].endswith("/api/v1/requests/1")
+    assert problem["promotion_request"].endswith("/api/v1/requests/1")
 
 
 def test_ask_review_and_promote(api, people, model):
@@ -69,7 +65,7 @@ def test_strangers_see_no_requests_of_private_models(api, people):
 
 def test_policies_are_written_read_and_tried(api, people, model):
     builders.complete_version(model, by=people.bob)
-    rules = {"fields": ["pii_notes"], "approvals": {"count": 1}}
+    rules = {"fields": ["pii_notes"], "approvals": {"count": 1, "roles": ["approver"]}}
     refused(api.alice.put(f"{V1}/policies", {"stage": "production", "team": "risk", "rules": rules}), 403)
     wrong = {"stage": "production", "team": "risk", "rules": {"fields": ["shoe_size"]}}
     refused(api.erin.put(f"{V1}/policies", wrong), 400)

@@ -9,7 +9,16 @@ import pytest
 from django.db import transaction
 
 from models_app.models import AuditEvent, Delivery, Membership, OutboxEvent, Role, Visibility, Webhook
-from models_app.registry import catalog, deliveries, hook_events, lifecycle, secrets, tags, webhooks
+from models_app.registry import (
+    catalog,
+    deliveries,
+    hook_events,
+    lifecycle,
+    promotions,
+    secrets,
+    tags,
+    webhooks,
+)
 from models_app.registry.errors import Damaged, Forbidden, Invalid, NotFound, Unauthenticated
 from models_app.tasks.dispatcher import dispatch
 from tests import builders
@@ -184,7 +193,7 @@ def test_every_event_of_a_model_in_mlflows_words(people):
     )
     lifecycle.set_alias(model, name="champion", version=version, by=people.bob)
     lifecycle.delete_alias(model, name="champion", by=people.bob)
-    lifecycle.move(version, to="staging", by=people.bob)
+    promotions.move(version, to="staging", by=people.bob)
     tags.set_version_tag(version, key="k", value="w", by=people.bob)
     tags.delete_version_tag(version, key="k", by=people.bob)
     # Of these MLflow tells nobody.

@@ -3,7 +3,7 @@
 import pytest
 
 from models_app.models import Alias, AuditEvent, ModelVersion, RegisteredModel, Visibility
-from models_app.registry import lifecycle
+from models_app.registry import lifecycle, promotions
 from tests import builders
 from tests.web.reading import beside, page
 
@@ -161,7 +161,7 @@ def test_whose_base_a_version_is_stays_hidden(pages, people, model):
     builders.version(other, by=people.charlie, base_model="risk/fraud-detector@3")
     for path, typed in ((V3 + "delete/", {}), (MODEL + "delete/", {"delete-confirm": model.name})):
         if path.startswith(MODEL):
-            lifecycle.move(model.newest_production, to="archived", by=people.carol)
+            promotions.move(model.newest_production, to="archived", by=people.carol)
         text = page(pages.alice.post(path, typed), 409 if path.startswith(V3) else 422).text()
         assert "A version that you may not see was made from risk/fraud-detector@3" in text
         assert "dark" not in text
@@ -175,7 +175,7 @@ def test_a_model_goes_once_its_name_is_typed(pages, people, model):
     assert page(answer, 422).value("id_delete-reason") == "Old."
     answer = pages.alice.post(here, {"delete-confirm": model.name})
     assert "Archive them first." in page(answer, 422).text()
-    lifecycle.move(model.newest_production, to="archived", by=people.carol)
+    promotions.move(model.newest_production, to="archived", by=people.carol)
     answer = pages.alice.post(here, {"delete-confirm": model.name, "delete-reason": "Old."}, follow=True)
     assert "risk/fraud-detector is deleted." in page(answer).text("messages")
     assert not RegisteredModel.objects.exists()

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.urls import resolve
 
 from models_app.models import ApiToken, Stage
-from models_app.registry import lifecycle
+from models_app.registry import lifecycle, promotions
 from models_app.registry.access import get_version
 from tests import builders
 from tests.house.test_urls import ROWS
@@ -149,7 +149,7 @@ def sent(pages, people, name, number_of_token, who=WHO):
 
 
 def retire(name, people):
-    lifecycle.move(get_version(name, 2, by=people.root), to=Stage.ARCHIVED, by=people.root)
+    promotions.move(get_version(name, 2, by=people.root), to=Stage.ARCHIVED, by=people.root)
 
 
 def hidden(path, expected, who):

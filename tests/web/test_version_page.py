@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from models_app.registry import catalog, lifecycle, runs
+from models_app.registry import catalog, lifecycle, promotions, runs
 from tests import builders
 from tests.web.hostile import MARKUP
 from tests.web.reading import page
@@ -88,7 +88,7 @@ def test_nothing_that_is_known_of_a_version_runs(pages, people, model):
         metrics=[{"name": "<b onclick=alert(1)>", "value": 1, "dataset": '"><script>', "split": "<i>"}],
         reports=[{"url": "https://example.com/", "title": ONE_LINE[:200]}],
     )
-    lifecycle.move(model.versions.get(number=4), to="staging", by=people.bob, reason=MARKUP)
+    promotions.move(model.versions.get(number=4), to="staging", by=people.bob, reason=MARKUP)
     for path in (
         V4,
         V4 + "edit/",
