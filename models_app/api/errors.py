@@ -10,11 +10,12 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404
 from django.urls import reverse
 from rest_framework import exceptions
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from models_app.http.errors import CHALLENGE, CONTENT_TYPE, problem
-from models_app.registry import errors
+from models_app.registry import audit, errors
 
 # The first class that fits decides; subclasses stand before their bases.
 STATUS: tuple[tuple[type[errors.RegistryError], int], ...] = (
@@ -35,6 +36,9 @@ def handle(exception: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to any refusal; None for an unexpected error, which Django logs and answers without details."""
     request = context["request"]
     if isinstance(exception, errors.RegistryError):
+        if request.method not in SAFE_METHODS and (actor := getattr(request, "actor", None)) is not None:
+            set_rollback()
+            audit.refuse(exception, by=actor, what=f"{request.method} {request.path}")
         return _refusal(exception, request)
     if isinstance(exception, Http404):
         exception = exceptions.NotFound("There is nothing here.")

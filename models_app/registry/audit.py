@@ -12,6 +12,7 @@ from models_app.models import AuditEvent, RegisteredModel
 
 from . import prepared
 from .access import Actor
+from .errors import Forbidden, PolicyUnmet, RegistryError
 
 
 def record(
@@ -45,6 +46,28 @@ def record(
         policy=policy,
     )
     return prepared.insert(event)
+
+
+def refuse(error: RegistryError, *, by: Actor, what: str) -> None:
+    """Record that a change was refused, after its transaction is gone. `what` is the call, as in “POST /api/v1/…”.
+
+    Only who may or may not is told here: what was wrong with the input is between caller and door.
+    """
+    if not isinstance(error, Forbidden | PolicyUnmet) or not by.is_known:
+        return
+    AuditEvent.objects.create(
+        verb="refused",
+        actor=by.user,
+        actor_name=by.name,
+        token_prefix=by.token_prefix,
+        door=by.door,
+        address=by.address,
+        request_id=by.request_id,
+        subject=(error.subject if isinstance(error, PolicyUnmet) else what)[:300],
+        after={"what": what[:300], "code": error.code},
+        reason=error.why[:2000],
+        refused=True,
+    )
 
 
 def of_model(model: RegisteredModel) -> QuerySet[AuditEvent]:

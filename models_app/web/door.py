@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 
 from models_app.http.auth import actor_from
 from models_app.models import RegisteredModel
-from models_app.registry import errors
+from models_app.registry import audit, errors
 from models_app.registry.access import Actor, require_login
 from models_app.registry.search.query import find, parse
 
@@ -60,6 +60,7 @@ def page(*methods: str, login: bool = False) -> Callable[[View], View]:
             except errors.Unauthenticated:
                 return to_login(request)
             except errors.RegistryError as error:
+                tell_refusal(request, error)
                 return refusal(request, error, name=str(kwargs.get("name", "")))
 
         return never_cache(guarded)
@@ -107,6 +108,12 @@ def to_login(request: HttpRequest) -> HttpResponse:
 def status_of(error: errors.RegistryError) -> int:
     """The status of a refusal."""
     return next((status for kind, status in STATUS if isinstance(error, kind)), 400)
+
+
+def tell_refusal(request: PageRequest, error: errors.RegistryError) -> None:
+    """Into the audit, when a change was refused to somebody."""
+    if request.method not in ("GET", "HEAD"):
+        audit.refuse(error, by=request.actor, what=f"{request.method} {request.path}")
 
 
 def refusal(request: PageRequest, error: errors.RegistryError, *, name: str = "") -> HttpResponse:

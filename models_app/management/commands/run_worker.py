@@ -13,11 +13,13 @@ from django.db import close_old_connections
 
 from models_app.tasks.deliveries import Turns, deliver
 from models_app.tasks.dispatcher import dispatch
+from models_app.tasks.governance import keep_up
 from models_app.tasks.periodic import tidy
 
 log = logging.getLogger(__name__)
 
 TIDY_EVERY = 3600.0
+KEEP_UP_EVERY = 5.0
 
 
 class Command(BaseCommand):
@@ -41,13 +43,16 @@ class Command(BaseCommand):
             turns.end()
 
     def _work(self, stop: threading.Event, turns: Turns, *, once: bool, poll: float) -> None:
-        next_tidy = 0.0
+        next_tidy = next_keep_up = 0.0
         while not stop.is_set():
             try:
                 if time.monotonic() >= next_tidy:
                     tidy()
                     next_tidy = time.monotonic() + TIDY_EVERY
                 busy = dispatch() > 0
+                if time.monotonic() >= next_keep_up:
+                    # While there is more to seal than a batch holds, go on at once.
+                    next_keep_up = time.monotonic() + (0 if keep_up() else KEEP_UP_EVERY)
                 if once:
                     busy = deliver() > 0 or busy
                 else:
