@@ -7,9 +7,9 @@ with the reason. `WRITE=1 script/test tests/house/test_query_counts.py` writes q
 import pytest
 from django.test import Client
 
-from models_app.models import Dataset, Run, Stage
-from models_app.registry import catalog, promotions, runs
-from models_app.registry.access import get_model
+from models_app.models import Dataset, Policy, PromotionRequest, Run, Stage
+from models_app.registry import catalog, checks, policies, promotions, reviews, runs
+from models_app.registry.access import get_model, get_version
 from tests import builders
 from tests.house import query_counts
 from tests.house.test_urls import ROWS
@@ -44,6 +44,13 @@ ROUTES = {
     "api:files": "/api/v1/models/risk/m0/versions/1/files",
     "api:file": "/api/v1/models/risk/m0/versions/1/files/model.bin",
     "api:lineage": "/api/v1/models/risk/m0/versions/1/lineage",
+    "api:requests": "/api/v1/requests",
+    "api:requests_waiting": "/api/v1/requests/waiting",
+    "api:request": "/api/v1/requests/{request}",
+    "api:policies": "/api/v1/policies",
+    "api:policy": "/api/v1/policies/{policy}",
+    "api:checks": "/api/v1/models/risk/m0/versions/1/checks",
+    "api:explain": "/api/v1/models/risk/m0/versions/3/explain",
     "api:requirements": "/api/v1/models/risk/m0/versions/1/requirements",
     "api:compare": "/api/v1/compare?model=risk/m0&versions=1,2",
     "api:all_versions": "/api/v1/versions",
@@ -70,6 +77,14 @@ UNCOUNTED: dict[str, str] = {
     "api:alias": CHANGES,
     "api:metrics": CHANGES,
     "api:stage_move": CHANGES,
+    "api:request_open": CHANGES,
+    "api:break_glass": CHANGES,
+    "api:request_review": CHANGES,
+    "api:request_comment": CHANGES,
+    "api:request_reviewers": CHANGES,
+    "api:request_withdraw": CHANGES,
+    "api:request_review_after": CHANGES,
+    "api:policy_dry_run": "asks as api:requirements does",
     "api:run_log": CHANGES,
     "api:token": CHANGES,
     "web:theme": CHANGES,
@@ -112,7 +127,10 @@ def one_of_each(people) -> None:
     promotions.move(first, to=Stage.PRODUCTION, by=approver, reason="good")
     second = builders.complete_version(model, by=by, base_model="risk/m0@1", tags={"kind": "y"})
     promotions.move(second, to=Stage.PRODUCTION, by=approver, reason="better", keep_former=True)
-    builders.version(model, by=by, metrics={"f1": 0.5})
+    third = builders.version(model, by=by, metrics={"f1": 0.5})
+    reviews.comment(promotions.ask(third, to=Stage.PRODUCTION, by=by), body="Look.", by=approver)
+    policies.set_policy(stage=Stage.PRODUCTION, team=people.risk, rules={"approvals": {"count": 0}}, by=people.erin)
+    checks.report(first, name="ci", state="success", by=by)
     token(by)
 
 
@@ -132,6 +150,10 @@ def many_of_each(people) -> None:
         other_version = builders.complete_version(other, by=by, base_model="risk/m0@1")
         promotions.move(other_version, to=Stage.PRODUCTION, by=approver, reason="good")
         catalog.set_model_tags(other, tags={"domain": f"d{number}"}, by=by)
+        checks.report(get_version("risk/m0", 1, by=by), name=f"check {number}", state="success", by=by)
+        promotions.ask(builders.version(other, by=by), to=Stage.PRODUCTION, by=by)
+        reviews.comment(PromotionRequest.objects.order_by("pk")[0], body=f"Comment {number}.", by=approver)
+        policies.set_policy(stage=Stage.STAGING, model=other, rules={}, by=people.erin)
     for _ in range(10):
         token(by)
 
@@ -149,6 +171,8 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
     ids = {
         "run": Run.objects.order_by("pk")[0].uid,
         "dataset": Dataset.objects.order_by("pk")[0].pk,
+        "request": PromotionRequest.objects.order_by("pk")[0].pk,
+        "policy": Policy.objects.order_by("pk")[0].pk,
     }
     there = {name for _, name, _ in ROWS}
     found, refused = {}, []

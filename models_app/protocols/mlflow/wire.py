@@ -21,6 +21,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from models_app.http import limits
 from models_app.http.auth import actor_from, token_in
+from models_app.registry import audit
 from models_app.registry import errors as core
 from models_app.registry.access import Actor
 
@@ -107,6 +108,8 @@ def _guarded(
         except WireError as error:
             return errors.answer(error.status, error.code, error.message)
         except core.RegistryError as error:
+            if request.method not in ("GET", "HEAD") and (actor := getattr(request, "actor", None)):
+                audit.refuse(error, by=actor, what=f"{request.method} {request.path}")
             return errors.refusal(request, error)
         except Exception:
             log.exception("unexpected error in %s", request.path)
@@ -136,7 +139,8 @@ def actor_of(request: HttpRequest) -> Actor:
             next_step="Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD with the "
             "token as password. Make a token under Account → Tokens.",
         )
-    return actor_from(request, door=DOOR)
+    request.actor = actor = actor_from(request, door=DOOR)  # type: ignore[attr-defined]
+    return actor
 
 
 _encoder = msgspec.json.Encoder()
