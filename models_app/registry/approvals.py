@@ -61,14 +61,11 @@ def judge(
     `asked` False is for who may promote and does so: where no policy wants more, that is the approval.
     """
     case = Case.of(version, to=to)
-    evidence = case.evidence()
-    standing = [
-        review
-        for review in (
-            request.reviews.filter(dismissed_at=None).select_related("reviewer") if request else []
-        )
-        if review.evidence == evidence
-    ]
+    standing: list[Review] = []
+    if request is not None:
+        evidence = case.evidence()
+        reviews = request.reviews.filter(dismissed_at=None).select_related("reviewer")
+        standing = [review for review in reviews if review.evidence == evidence]
     demands = [*case.requirements(), *_approval_demands(case, request, standing, asked)]
     return Judgement(case, demands, standing)
 

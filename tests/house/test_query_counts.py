@@ -129,7 +129,9 @@ def one_of_each(people) -> None:
     promotions.move(second, to=Stage.PRODUCTION, by=approver, reason="better", keep_former=True)
     third = builders.version(model, by=by, metrics={"f1": 0.5})
     reviews.comment(promotions.ask(third, to=Stage.PRODUCTION, by=by), body="Look.", by=approver)
-    policies.set_policy(stage=Stage.PRODUCTION, team=people.risk, rules={"approvals": {"count": 0}}, by=people.erin)
+    policies.set_policy(
+        stage=Stage.PRODUCTION, team=people.risk, rules={"approvals": {"count": 0}}, by=people.erin
+    )
     checks.report(first, name="ci", state="success", by=by)
     token(by)
 
