@@ -161,7 +161,8 @@ def requests_for(actor: Actor) -> QuerySet[PromotionRequest]:
 
 def get_request(number: int, *, by: Actor) -> PromotionRequest:
     """Raises NotFound."""
-    request = requests_for(by).filter(pk=number).first()
+    found = requests_for(by).filter(pk=number)
+    request = found.prefetch_related("entries__by", "reviews__reviewer").first()
     if request is None:
         raise NotFound(f"There is no request #{number} that you may see.")
     return request

@@ -27,7 +27,7 @@ def policies_for(actor: Actor) -> QuerySet[Policy]:
 
 def get_policy(number: int, *, by: Actor) -> Policy:
     """Raises NotFound."""
-    policy = policies_for(by).filter(pk=number).first()
+    policy = policies_for(by).filter(pk=number).prefetch_related("versions__created_by").first()
     if policy is None:
         raise NotFound(f"There is no policy {number}.")
     return policy
