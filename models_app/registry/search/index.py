@@ -103,7 +103,7 @@ def version_added(model: RegisteredModel, version: ModelVersion, *, has_metrics:
     """Take over a new version. Of one that says nothing of itself only what it replaces goes; words of its
     predecessors stay till the next full refresh.
     """
-    if version.dataset_name or version.framework or has_metrics:
+    if version.dataset_name or version.framework or version.license or has_metrics:
         refresh([model.pk])
         return
     if model.newest_production_id is None and model.version_count > 1:
@@ -175,7 +175,7 @@ def document_of(model: RegisteredModel, *, tags: Iterable[str], datasets: Iterab
         visibility=model.visibility,
         task=model.task,
         library=model.library,
-        license=model.license,
+        license=model.license or (current.license if current else ""),
         risk_level=model.risk_level,
         in_production=model.newest_production_id is not None,
         in_staging=model.newest_staging_id is not None,
