@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -25,7 +23,6 @@ from models_app.registry.errors import Invalid
 from . import filters, locations
 from .errors import WireError, missing
 from .filters import Condition, Grammar
-from .wire import EPOCH
 
 GRAMMAR = Grammar(
     attributes={
@@ -146,7 +143,7 @@ def _meaning(condition: Condition, on: Q) -> Q:
         return Q(Exists(found))
     column = COLUMNS[key]
     if key in ("creation_timestamp", "last_updated_timestamp"):
-        return _when(column, op, value)
+        return filters.when(column, op, value)
     if key == "status":
         value = [_status(word) for word in value] if isinstance(value, list) else _status(value)
     found_there = filters.where(column, op, value)
@@ -158,27 +155,6 @@ def _status(word: str) -> str:
     if found is None:
         raise WireError(f"Invalid status '{word[:40]}'. Valid values are {', '.join(STATUS.values())}.")
     return found
-
-
-def _when(column: str, op: str, value: float) -> Q:
-    """A comparison of a time with milliseconds, as they are answered: without the fraction."""
-    at, after = _moment(math.ceil(value)), _moment(math.floor(value) + 1)
-    if op in ("=", "!="):
-        same = Q(**{f"{column}__gte": at, f"{column}__lt": after})
-        return same if op == "=" else ~same
-    return {
-        ">": Q(**{f"{column}__gte": after}),
-        ">=": Q(**{f"{column}__gte": at}),
-        "<": Q(**{f"{column}__lt": at}),
-        "<=": Q(**{f"{column}__lt": after}),
-    }[op]
-
-
-def _moment(ms: int) -> datetime:
-    try:
-        return EPOCH + timedelta(milliseconds=ms)
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC) if ms < 0 else datetime.max.replace(tzinfo=UTC)
 
 
 def page_of(
