@@ -161,6 +161,11 @@ DATA_UPLOAD_MAX_NUMBER_FILES = None
 OUTBOUND_ALLOW = env.list("MODELRY_OUTBOUND_ALLOW", default=[])
 WEBHOOK_SCHEMES = env.list("MODELRY_WEBHOOK_SCHEMES", default=["https"])
 
+# Of the server that `manage.py import_mlflow` copies from: named as MLflow's own clients have them.
+MLFLOW_SOURCE_TOKEN = env.str("MLFLOW_TRACKING_TOKEN", default="")
+MLFLOW_SOURCE_USERNAME = env.str("MLFLOW_TRACKING_USERNAME", default="")
+MLFLOW_SOURCE_PASSWORD = env.str("MLFLOW_TRACKING_PASSWORD", default="")
+
 # --- REST ---------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {

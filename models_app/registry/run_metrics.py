@@ -50,7 +50,8 @@ class _Row(NamedTuple):
     is_nan: bool
 
 
-def _row(point: Point) -> _Row:
+def as_kept(point: Point) -> _Row:
+    """A point as the tables have it. Raises Invalid for one that they cannot have."""
     if not point.key or len(point.key) > MAX_KEY or "\0" in point.key:
         raise Invalid("metrics", f"The key of a metric has 1 to {MAX_KEY} characters: {point.key[:80]!r}")
     if not -(2**63) <= point.step < 2**63:
@@ -69,7 +70,7 @@ def write(run: Run, points: Sequence[Point], *, by: Actor) -> None:
     """
     if not points:
         return
-    rows = list(dict.fromkeys(map(_row, points)))
+    rows = list(dict.fromkeys(map(as_kept, points)))
     _insert(_NEW, run, rows)
     newest: dict[str, _Row] = {}
     for row in rows:
@@ -132,7 +133,7 @@ def _write_of_models(run: Run, points: Sequence[Point], by: Actor) -> None:
                 run=run,
                 dataset_name=point.dataset_name,
                 dataset_digest=point.dataset_digest,
-                **_row(point)._asdict(),
+                **as_kept(point)._asdict(),
             )
         )
     LoggedModelMetric.objects.bulk_create(made, ignore_conflicts=True, batch_size=_BATCH)

@@ -57,6 +57,11 @@ def get_run(uid: str, *, by: Actor) -> Run:
     return run
 
 
+def is_uid(text: str) -> bool:
+    """Whether a run can have that uid."""
+    return _UID.fullmatch(text) is not None
+
+
 def _missing(uid: str) -> NotFound:
     return NotFound(f"Run with id={uid[:64]} not found, or you may not see it.")
 
@@ -167,7 +172,7 @@ def start_run(
             f"(run_name='{name[:80]}', mlflow.runName='{tagged[:80]}').",
         )
     marks[NAME_TAG] = check_name(name or tagged or run_names.invent())
-    said = {"user_name": _column("user_name", user_name), **_columns_in(marks)}
+    said = {"user_name": _column("user_name", user_name), **columns_in(marks)}
     run = _start(experiment, by=by, name=marks[NAME_TAG], started_at=started_at or timezone.now(), **said)
     run_logging.write_tags(run, marks)
     return run
@@ -180,7 +185,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def _columns_in(tags: Mapping[str, str]) -> dict[str, str]:
+def columns_in(tags: Mapping[str, str]) -> dict[str, str]:
+    """What the tags that clients set by themselves say of a run, by its column."""
     return {column: _column(column, tags[tag]) for tag, column in _SAID.items() if tags.get(tag)}
 
 
@@ -237,7 +243,7 @@ def _set_tags(run: Run, tags: Mapping[str, str]) -> None:
     """Set tags of a locked run, and the columns that they speak of."""
     if not tags:
         return
-    said = _columns_in(tags)
+    said = columns_in(tags)
     if tags.get(NAME_TAG):
         said["name"] = check_name(tags[NAME_TAG])
     run_logging.write_tags(run, tags)

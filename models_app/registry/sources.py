@@ -81,7 +81,7 @@ def register_version(
     text = clean_text("source", source, limit=MAX_SOURCE)
     tags = clean_tags(tags or {})
     origin = _prompt(tags) if model.is_prompt else find(text, by=by, run_id=run_id, model_id=model_id)
-    facts = _facts(origin, tags) if origin.facts is None else origin.facts
+    facts = facts_of(origin, tags) if origin.facts is None else origin.facts
     if model.owner_id is None and by.user is not None:
         facts["owner"] = by.user
     if run_id and origin.run is None:
@@ -283,7 +283,7 @@ def _of_place(source: str, rest: str, by: Actor, run_id: str, model_id: str) -> 
 # --- facts --------------------------------------------------------------------------------------------------
 
 
-def _facts(origin: Origin, tags: Mapping[str, str]) -> dict[str, Any]:
+def facts_of(origin: Origin, tags: Mapping[str, str]) -> dict[str, Any]:
     """What the files, the run and the logged model say of a version. A run's code and data are taken over by
     catalog.register_version.
     """
