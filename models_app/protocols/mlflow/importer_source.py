@@ -114,10 +114,10 @@ class Source:
         except SourceError:
             return ""
 
-    def _get(self, path: str, **query: Any) -> Row:
+    def _get(self, path: str, /, **query: Any) -> Row:
         return self._json("GET", f"{API}/{path}", params=query)
 
-    def _post(self, path: str, **body: Any) -> Row:
+    def _post(self, path: str, /, **body: Any) -> Row:
         return self._json("POST", f"{API}/{path}", json=body)
 
     def _json(self, method: str, path: str, **what: Any) -> Row:
@@ -275,19 +275,14 @@ class Source:
         if uri.startswith(SCHEME):
             return self.files_at(f"{uri.rstrip('/')}/{folder}" if folder else uri)
         base = f"{folder}/" if folder else ""
-        return self._walk(
-            lambda path: self._pages(
-                lambda token: self._get(
-                    "artifacts/list",
-                    run_id=run_id,
-                    run_uuid=run_id,
-                    path=(base + path).rstrip("/"),
-                    **_token(token),
-                ),
-                "files",
-            ),
-            lambda path: ("/get-artifact", {"run_id": run_id, "run_uuid": run_id, "path": base + path}),
-        )
+        asked = {"run_id": run_id, "run_uuid": run_id}
+
+        def listed(path: str) -> Iterator[Row]:
+            within = (base + path).rstrip("/")
+            query = asked | ({"path": within} if within else {})
+            return self._pages(lambda token: self._get("artifacts/list", **query, **_token(token)), "files")
+
+        return self._walk(listed, lambda path: ("/get-artifact", asked | {"path": base + path}))
 
     def files_of_logged_model(self, model_id: str, uri: str) -> list[Remote]:
         """What is in a logged model. Raises SourceError."""

@@ -57,7 +57,7 @@ class Tracking:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.experiments: dict[str, Experiment] = {}
-        self._to_put_away: list[tuple[Experiment, datetime]] = []
+        self._to_put_away: dict[int, tuple[Experiment, datetime]] = {}
         self._links: dict[str, tuple[list[str], dict[str, int]]] = {}
         # The highest number that a model's versions ever had, as far as logged models tell.
         self.highest: defaultdict[str, int] = defaultdict(int)
@@ -86,7 +86,7 @@ class Tracking:
             )
             self.experiments[str(row["experiment_id"])] = made
             if deleted and made.created_at == created_at:
-                self._to_put_away.append((made, moment(row.get("last_update_time"))))
+                self._to_put_away[made.pk] = (made, moment(row.get("last_update_time")))
             job.report.count("experiments", outcome)
 
     def finish(self) -> None:
@@ -97,7 +97,7 @@ class Tracking:
                 for absent in moving_in.link(uid, read=read, wrote=wrote, by=job.by):
                     job.report.leave_out("run", uid, f"its logged model {absent} is not here")
         self._links.clear()
-        for experiment, at in self._to_put_away:
+        for experiment, at in self._to_put_away.values():
             with job.report.guard("experiment", experiment.name):
                 moving_in.put_away_experiment(experiment, at=at, by=job.by)
 
@@ -147,7 +147,7 @@ class Tracking:
         with job.report.guard("files", f"run {uid}"):
             remotes = job.source.files_of_run(uid, str(info.get("artifact_uri") or ""))
             self._copy_into("run", made, remotes)
-        if info.get("lifecycle_stage") == "deleted":
+        if info.get("lifecycle_stage") == "deleted" and experiment.pk not in self._to_put_away:
             moving_in.put_away_run(made, by=job.by)
 
     def _histories(self, uid: str, keys: Sequence[str]) -> Iterator[list[Point]]:
