@@ -96,11 +96,15 @@ class Digest:
 
     def __init__(self) -> None:
         self.size = 0
-        self.hash = hashlib.sha256()
+        self._hash = hashlib.sha256()
 
     def write(self, chunk: bytes) -> None:
+        digest = self._hash
+        digest.update(chunk)
         self.size += len(chunk)
-        self.hash.update(chunk)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
 
     def discard(self) -> None:
         """There is nothing to let go of."""
@@ -210,7 +214,7 @@ class Job:
     def _compare(self, pair: tuple[Remote, StoredFile]) -> str:
         remote, stored = pair
         try:
-            there = self.source.fetch(remote, Digest).hash.hexdigest()
+            there = self.source.fetch(remote, Digest).hexdigest()
             here = Digest()
             with storage.BlobStream(stored.sha256, start=0, length=stored.size) as pieces:
                 for piece in pieces:
@@ -219,7 +223,7 @@ class Job:
             raise
         except (RegistryError, SourceError) as error:
             return f"cannot be verified: {error}"
-        if here.hash.hexdigest() != stored.sha256:
+        if here.hexdigest() != stored.sha256:
             return "is damaged in storage here"
         return "" if there == stored.sha256 else "is another file at the source now"
 

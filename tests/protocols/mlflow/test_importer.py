@@ -1,115 +1,23 @@
 """Moving in from another MLflow server, against recorded answers: what is kept, told, and gone on with."""
 
-import json
-
-import httpx
 import pytest
-from django.core.management import CommandError, call_command
 
-from models_app.management.commands import import_mlflow
 from models_app.models import (
     AuditEvent,
-    Blob,
     Experiment,
     LoggedModel,
     ModelVersion,
     RegisteredModel,
     Run,
     StageTransition,
-    TreeEntry,
 )
-from models_app.protocols.mlflow.importer import Importer
-from models_app.protocols.mlflow.importer_files import Options
-from models_app.protocols.mlflow.importer_source import Source, SourceError
 from models_app.protocols.mlflow.wire import ms
-from models_app.registry import catalog, lifecycle, tags
-from models_app.registry.access import Actor
+from models_app.registry import catalog, lifecycle, promotions, tags
 from models_app.registry.artifacts import storage, trees
 from models_app.registry.errors import Forbidden
 from tests import builders
+from tests.protocols.mlflow.moving import POINTER, move, snapshot, told
 from tests.protocols.mlflow.recorded_source import GONE, LOGGED, RUN, Recorded, T, point, version
-
-SYSTEM = Actor.system(door="shell")
-POINTER = "version elsewhere/1"
-
-
-def move(recorded, people, *, by=SYSTEM, uri="http://mlflow.internal/prefix", **options):
-    source = Source(uri, transport=_prefixed(recorded), pause=lambda seconds: None)
-    options = {"team": people.risk, **options}
-    return Importer(source, by=by, options=Options(**options), progress=lambda *_: None).run()
-
-
-def _prefixed(recorded):
-    def answer(request):
-        url = request.url.copy_with(path=request.url.path.removeprefix("/prefix"))
-        return recorded.answer(
-            httpx.Request(request.method, url, headers=request.headers, content=request.content)
-        )
-
-    return httpx.MockTransport(answer)
-
-
-def told(report):
-    return [f"{row['kind']} {row['subject']}" for row in report.problems]
-
-
-def snapshot():
-    """All that a move writes, by what it is called and not by the numbers of rows."""
-    return {
-        "experiments": list(Experiment.objects.values_list("name", "created_at", "updated_at", "deleted_at")),
-        "runs": [
-            (
-                *(
-                    run.uid,
-                    run.name,
-                    run.experiment.name,
-                    run.status,
-                    run.user_name,
-                    run.started_at,
-                    run.ended_at,
-                ),
-                run.deleted_at is not None,
-                sorted(run.tags.values_list("key", "value")),
-                sorted(run.params.values_list("key", "value")),
-                sorted(run.metric_points.values_list("key", "step", "at", "value", "is_nan")),
-                sorted(run.latest_metrics.values_list("key", "step", "value", "is_nan")),
-                sorted(run.inputs.values_list("dataset__name", "dataset__digest", "context")),
-                sorted(run.run_models.values_list("logged_model__uid", "kind", "step")),
-                sorted(TreeEntry.objects.filter(tree=run.tree_id).values_list("path", "blob_id")),
-            )
-            for run in Run.objects.order_by("uid")
-        ],
-        "logged": [
-            (
-                *(row.uid, row.name, row.status, row.created_at, row.updated_at, row.source_run.uid),
-                sorted(row.metrics.values_list("key", "value", "run__uid")),
-                sorted(TreeEntry.objects.filter(tree=row.tree_id).values_list("path", "blob_id")),
-            )
-            for row in LoggedModel.objects.order_by("uid")
-        ],
-        "models": [
-            (
-                *(row.name, row.team.slug, row.card, row.purpose, row.created_at, row.updated_at),
-                *(row.last_number, row.version_count, str(row.newest), str(row.newest_production)),
-                sorted(row.tags.values_list("key", "value")),
-                sorted(row.aliases.values_list("name", "version__number")),
-            )
-            for row in RegisteredModel.objects.order_by("name")
-        ],
-        "versions": [
-            (
-                *(str(row), row.stage, row.source, row.description, row.created_at, row.updated_at),
-                *(row.run and row.run.uid, row.logged_model and row.logged_model.uid),
-                row.manifest and row.manifest.digest,
-                row.framework,
-                sorted(row.tags.values_list("key", "value")),
-                sorted(row.metrics.values_list("name", "value")),
-                row.transitions.count(),
-            )
-            for row in ModelVersion.objects.order_by("model__name", "number")
-        ],
-        "blobs": sorted(Blob.objects.values_list("sha256", "size")),
-    }
 
 
 @pytest.fixture
@@ -275,7 +183,7 @@ def test_what_was_changed_here_since_stays(recorded, people):
     move(recorded, people)
     model = RegisteredModel.objects.get(name="fraud_detector")
     first, second = model.versions.order_by("number")
-    lifecycle.move(first, to="archived", by=people.carol, reason="too old")
+    promotions.move(first, to="archived", by=people.carol, reason="too old")
     lifecycle.set_alias(model, name="champion", version=second, by=people.bob)
     tags.set_version_tag(first, key="k", value="mine", by=people.bob)
     tags.set_model_tag(model, key="domain", value="ours", by=people.alice)
@@ -407,101 +315,3 @@ def test_only_some_models_come_with_what_they_are_of(recorded, people):
     assert LoggedModel.objects.get().run_models.get().kind == "output"
     assert list(RegisteredModel.objects.values_list("name", flat=True)) == ["fraud_detector"]
     assert ModelVersion.objects.get(number=1).logged_model.uid == LOGGED
-
-
-# --- the connection -----------------------------------------------------------------------------------------
-
-
-def test_a_download_goes_on_where_it_broke_off(recorded, people):
-    path = f"1/models/{LOGGED}/artifacts/model.pkl"
-    recorded.break_at[path] = 5000
-    assert told(move(recorded, people)) == [POINTER]
-    ranges = [request.headers["Range"] for request in recorded.requests if "Range" in request.headers]
-    assert ranges == ["bytes=5000-"]
-
-
-def test_a_server_that_fails_at_one_thing_does_not_end_the_move(recorded, people):
-    recorded.fail["metrics/get-history"] = 500
-    report = move(recorded, people)
-    assert not report.interrupted
-    assert f"run {RUN}" in told(report)
-    assert not Run.objects.exists()
-    assert RegisteredModel.objects.filter(name="fraud_detector").exists()
-
-
-def test_a_server_that_lets_nobody_in_ends_the_move(recorded, people):
-    recorded.fail["experiments/search"] = 401
-    report = move(recorded, people)
-    assert "password, or a token" in report.interrupted
-    assert not report.ok
-
-
-@pytest.mark.parametrize(
-    "uri, given, sent",
-    [
-        ("http://ann:s%40crt@host", {}, "Basic YW5uOnNAY3J0"),
-        ("http://host", {"user": "ann", "password": "x", "token": "t"}, "Basic YW5uOng="),
-        ("http://host", {"token": "t"}, "Bearer t"),
-        ("http://host", {}, None),
-    ],
-)
-def test_credentials(recorded, uri, given, sent):
-    source = Source(uri, transport=recorded.transport(), **given)
-    assert source.version() == "3.17.2"
-    assert recorded.requests[0].headers.get("Authorization") == sent
-    assert source.origin == "http://host"
-
-
-@pytest.mark.parametrize("uri", ["databricks://x", "file:///x", "sqlite:///m.db", "host:5000", ""])
-def test_addresses_that_are_no_servers(uri):
-    with pytest.raises(SourceError):
-        Source(uri)
-
-
-# --- the command --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def command(recorded, people, monkeypatch):
-    """The command, with the recorded server behind every address."""
-
-    def source(self, uri, token):
-        return Source(uri, token=token, transport=recorded.transport(), pause=lambda seconds: None)
-
-    monkeypatch.setattr(import_mlflow.Command, "source", source)
-
-    def run(*arguments):
-        try:
-            call_command("import_mlflow", "--from", "http://mlflow", *arguments)
-        except SystemExit as end:
-            return end.code
-        return 0
-
-    return run
-
-
-def test_the_command_reports_and_says_by_its_status_whether_all_came(command, recorded, tmp_path, capsys):
-    assert command("--team", "risk", "--report", str(tmp_path / "report.json")) == 1
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["counts"]["versions"] == {"new": 4}
-    assert [row["subject"] for row in report["problems"]] == ["elsewhere/1"]
-    said = capsys.readouterr()
-    assert "elsewhere/1: only points to its source" in said.out
-    assert "7/7 model" in said.err
-    recorded.versions = [row for row in recorded.versions if row["name"] != "elsewhere"]
-    assert command("--team", "risk") == 0
-
-
-def test_a_dry_run_writes_nothing(command, recorded, capsys):
-    before = snapshot()
-    assert command("--team", "risk", "--dry-run") == 1
-    assert snapshot() == before
-    assert not recorded.downloads
-    assert "6 fetched" in capsys.readouterr().out
-
-
-def test_somebody_has_to_own_plain_names(command):
-    with pytest.raises(CommandError, match="--team or --prefix"):
-        command()
-    with pytest.raises(CommandError, match="no team"):
-        command("--team", "nobody")
