@@ -73,6 +73,8 @@ def _address(node: core.Node) -> str:
         if revision is None:
             raise NotFound(node.ref)
         return reverse("web:version", args=[name, revision])
+    if node.kind == "run" and node.ref:
+        return reverse("web:run", args=[node.ref])
     if node.kind in ("upstream", "code") and node.detail.startswith("https://"):
         return node.detail
     return node.ref if node.kind == "upstream" and node.ref.startswith("https://") else ""

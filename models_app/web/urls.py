@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from . import account, activity, compare, converters, help, lineage, models, search, teams, uploads, versions
+from . import (
+    account,
+    activity,
+    compare,
+    converters,
+    help,
+    lineage,
+    models,
+    runs,
+    search,
+    teams,
+    uploads,
+    versions,
+)
 
 converters.register()
 
@@ -23,6 +36,7 @@ urlpatterns = [
     path("teams/<slug:slug>/members/", teams.set_member, name="set_member"),
     path("teams/<slug:slug>/members/<str:username>/remove/", teams.remove_member, name="remove_member"),
     path("help/clients/", help.clients, name="help_clients"),
+    path("runs/<str:uid>/", runs.run, name="run"),
     path(VERSION, versions.version, name="version"),
     path(VERSION + "edit/", versions.edit, name="version_edit"),
     path(VERSION + "move/", versions.move, name="version_move"),

@@ -33,6 +33,7 @@ from models_app.registry.errors import Conflict, Damaged, Invalid, NotFound, Pol
 from .door import PageRequest, page, posted, show_problems, status_of
 from .lineage import picture
 from .models import missing_links
+from .runs import plot
 from .version_forms import VersionForm, changes_from, initial_of
 
 FILES_SHOWN = 500
@@ -112,7 +113,7 @@ def show(
     if shown.run is not None:
         context["params"] = shown.run.params.all()[:200]
         context["inputs"] = shown.run.inputs.select_related("dataset")[:50]
-        context["curves"] = [_plot(curve) for curve in curves.curves(shown.run, most=CURVES)]
+        context["curves"] = [plot(curve) for curve in curves.curves(shown.run, most=CURVES)]
     return render(request, "versions/version.html", context, status=status)
 
 
@@ -123,11 +124,6 @@ def _groups(shown: ModelVersion) -> list[metadata.GroupRows]:
 
 def _files(shown: ModelVersion) -> list[ManifestEntry]:
     return list(shown.manifest.entries.all()[:FILES_SHOWN]) if shown.manifest else []
-
-
-def _plot(curve: curves.Curve) -> dict[str, Any]:
-    series = {"name": curve.name, "x": curve.steps, "y": curve.values}
-    return {"name": curve.name, "data": {"x_label": "Step", "series": [series]}}
 
 
 def _environment(files: list[ManifestEntry]) -> environments.Environment:

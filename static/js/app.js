@@ -33,6 +33,12 @@
     setTimeout(() => delete form.dataset.sent, 4000);
   });
 
+  // Addresses that MLflow's client prints lie behind a “#”, which only the browser sees.
+  const [, run] = location.hash.match(/^#\/experiments\/\d+\/runs\/([0-9a-f]{32})/) ?? [];
+  const [, name, number] = location.hash.match(/^#\/models\/([^/]+)\/versions\/(\d+)/) ?? [];
+  if (run) location.replace(`/runs/${run}/`);
+  else if (name) location.replace(`/models/${name.replace("--", "/")}@${number}/`);
+
   const focusAnswer = (root) => $("[data-focus]", root)?.focus();
   document.addEventListener("htmx:after:swap", () => focusAnswer(document));
   focusAnswer(document);

@@ -35,6 +35,7 @@ ROUTES = {
     "web:teams": "/teams/",
     "web:team": "/teams/risk/",
     "web:help_clients": "/help/clients/",
+    "web:run": "/runs/{run}/",
     "api:me": "/api/v1/me",
     "api:models": "/api/v1/models",
     "api:model": "/api/v1/models/risk/m0",

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.urls import resolve
 
 from models_app.models import ApiToken, Stage
-from models_app.registry import lifecycle, promotions
-from models_app.registry.access import get_version
+from models_app.registry import lifecycle, promotions, runs
+from models_app.registry.access import Actor, get_version
 from tests import builders
 from tests.house.test_urls import ROWS
 from tests.people import token
@@ -49,6 +49,7 @@ GET = {
     "/teams/": READS,
     "/teams/risk/": READS,
     "/help/clients/": ALL,
+    "/runs/{run}/": READS,
 }
 # What the site says to anyone who cannot log in, once it is told to.
 PUBLIC = {path for path, expected in GET.items() if expected[0] in (200, 302)} - {
@@ -114,15 +115,19 @@ def shown(people, pages, model, private):
         )
         builders.version(one, by=people.bob)
     token(people.bob)
+    runs.create_run(by=Actor.system(), uid=RUN)
     for who in WHO:
         getattr(pages, who)
     return {"model": model.name, "private": private.name, "token": ApiToken.objects.get().pk}
 
 
+RUN = "0" * 31 + "1"
+
+
 def read(pages, name, who=WHO):
     """What these people are told at each address, by path of the table."""
     return {
-        path: [outcome(getattr(pages, one).get(path.format(model=name, number=1))) for one in who]
+        path: [outcome(getattr(pages, one).get(path.format(model=name, number=1, run=RUN))) for one in who]
         for path in GET
     }
 
@@ -203,6 +208,7 @@ def test_pages_that_only_take_forms_say_so_to_get(pages, shown):
 def test_every_page_is_in_the_table():
     paths = [*GET, *(path for path, *_ in POST)]
     tried = {
-        resolve(path.format(model="risk/x", number=1, token=1).partition("?")[0]).view_name for path in paths
+        resolve(path.format(model="risk/x", number=1, token=1, run=RUN).partition("?")[0]).view_name
+        for path in paths
     }
     assert sorted({name for _, name, _ in ROWS if name.startswith("web:")} - tried) == []
