@@ -315,15 +315,22 @@ def _printable(text: str) -> str:
 
 
 def _metrics(run: Run | None, logged: LoggedModel | None) -> list[dict[str, Any]]:
-    """The last finite value of each metric of the logged model, by dataset, and of the run for those it lacks."""
+    """The last finite value of each metric: of the logged model by dataset, and of the run for those it lacks.
+
+    A client that logs a model without naming a step copies what the run measured at step 0: there the run's own last
+    value counts.
+    """
     found: dict[tuple[str, str], float] = {}
+    measured = set()
     if logged is not None:
         points = LoggedModelMetric.objects.filter(logged_model=logged, is_nan=False)
-        rows = points.order_by("step", "at", "id").values_list("key", "dataset_name", "value")
-        found = {(key, dataset[:250]): value for key, dataset, value in rows}
-    measured = {key for key, _ in found}
+        rows = points.order_by("step", "at", "id").values_list("key", "dataset_name", "value", "step", "run")
+        for key, dataset, value, step, by_run in rows:
+            found[key, dataset[:250]] = value
+            if dataset or step or run is None or by_run != run.pk:
+                measured.add(key)
     if run is not None:
-        latest = RunLatestMetric.objects.filter(run=run, is_nan=False).order_by("key")
+        latest = RunLatestMetric.objects.filter(run=run, is_nan=False)
         found |= {
             (key, ""): value for key, value in latest.values_list("key", "value") if key not in measured
         }

@@ -7,6 +7,7 @@ import pytest
 from models_app.models import Dataset, LineageEdge, LoggedModelMetric, ModelVersion, RegisteredModel, RunInput
 from models_app.registry import catalog, experiments, logged_models, runs
 from models_app.registry.artifacts import trees
+from models_app.registry.run_metrics import Point
 from tests import builders
 
 from .registry_asking import ask, get_version, good, make_model, make_version, refused, tags
@@ -120,6 +121,18 @@ def test_a_logged_model(api, people, run, logged):
         assert paths(made["version"]) == ["MLmodel", "data/x.json", "model.pkl"]
     version = ModelVersion.objects.get(number=1)
     assert list(version.metrics.values_list("name", "dataset", "value")) == [("f1", "tx", 0.9)]
+
+
+def test_a_metric_is_the_last_of_the_run_and_not_the_first(api, people, run, logged):
+    """Logging a model without a step, the client copies what the run measured at step 0 to the model."""
+    losses = [Point("loss", value, run.started_at, step) for step, value in enumerate((1.0, 0.5, 0.1))]
+    aucs = [Point("auc", value, run.started_at, step) for step, value in enumerate((0.6, 0.8, 0.7))]
+    copied = [losses[0]._replace(model=logged.uid), aucs[1]._replace(model=logged.uid)]
+    runs.log_batch(run, by=people.bob, points=[*losses, *aucs, *copied])
+    make_version(api.bob, source=f"models:/{logged.uid}")
+    metrics = dict(ModelVersion.objects.get().metrics.values_list("name", "value"))
+    # At a step of its own the model has a value of its own.
+    assert metrics == {"loss": 0.1, "auc": 0.8}
 
 
 def test_a_logged_model_that_is_not_ready(api, people, run):
