@@ -96,6 +96,7 @@ def _people() -> dict[str, Actor]:
         )
         for slug, role in roles.items():
             people.set_role(teams[slug], user=users[username], role=role, by=system)
+        people.update_profile(users[username], default_team=teams[next(iter(roles))], by=system)
     users["admin"] = people.create_user(
         "admin",
         email="admin@acme.example",
@@ -105,6 +106,8 @@ def _people() -> dict[str, Actor]:
         is_site_admin=True,
         by=system,
     )
+    # Who tries the site with her token registers plain names too.
+    people.update_profile(users["admin"], default_team=teams["platform"], by=system)
     return {
         username: Actor.of(user, door="api" if username in MACHINES else "web")
         for username, user in users.items()

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from models_app.models import (
     Membership,
@@ -158,6 +159,28 @@ def has_role(actor: Actor, right: Right, team_id: int) -> bool:
     """Whether the person's role allows this in the team, whatever the token at hand may do."""
     role = actor.roles.get(team_id)
     return actor.is_site_admin or (role is not None and right in RIGHTS[role])
+
+
+def home_teams(actor: Actor) -> QuerySet[Team]:
+    """The teams that can be somebody's default: where she registers; all for site admins."""
+    if actor.is_site_admin:
+        return Team.objects.all()
+    return Team.objects.filter(pk__in=_registers_in(actor))
+
+
+def _registers_in(actor: Actor) -> list[int]:
+    return [team for team, role in actor.roles.items() if Right.REGISTER in RIGHTS[role]]
+
+
+def home_team(actor: Actor) -> Team | None:
+    """Whose a thing is that somebody makes without saying: her default team's, or the only one's in which she
+    registers. None, where that leaves a choice.
+    """
+    teams = _registers_in(actor)
+    default = actor.user.default_team_id if actor.user else None
+    if default is not None and has_role(actor, Right.REGISTER, default):
+        teams = [default]
+    return Team.objects.get(pk=teams[0]) if len(teams) == 1 else None
 
 
 def require(actor: Actor, right: Right, team: Team | None) -> None:

@@ -31,10 +31,10 @@ from . import (
     reviews,
     version_facts,
 )
-from .access import Actor, Right, get_model, models_for, require, require_login, require_on
+from .access import Actor, Right, get_model, home_team, models_for, require, require_login, require_on
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
-from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid
+from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, TeamUnclear
 from .lifecycle import clean_reason, lock, lock_version
 from .names import check_model_name, split_name
 from .prepared import Prepared
@@ -57,14 +57,15 @@ def _owning_team(name: str, team: Team | None, by: Actor) -> Team:
         return owner
     if team is not None:
         return team
-    if by.user and by.user.default_team_id in by.roles:
-        return Team.objects.get(pk=by.user.default_team_id)
-    teams = list(Team.objects.filter(pk__in=by.roles.keys())[:2])
-    if len(teams) != 1:
-        raise Invalid(
+    home = home_team(by)
+    if home is None and len(by.roles) == 1:
+        # She only looks on there: the refusal says who could give her the role.
+        home = Team.objects.get(pk__in=by.roles.keys())
+    if home is None:
+        raise TeamUnclear(
             "team", "Say which team owns it: write team/name, or choose a default team in your profile."
         )
-    return teams[0]
+    return home
 
 
 def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fields: Any) -> RegisteredModel:

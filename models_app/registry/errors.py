@@ -105,6 +105,10 @@ class Mismatch(Invalid):
     code = "mismatch"
 
 
+class TeamUnclear(Invalid):
+    """A new name is without a team, and those of its author leave a choice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """One thing a policy demands: `key` is stable for programs, `label` for people, `field` where to fill it in.

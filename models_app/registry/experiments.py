@@ -13,7 +13,6 @@ from models_app.models import Experiment, ExperimentTag, Run, Team, Visibility
 
 from . import audit
 from .access import (
-    RIGHTS,
     Actor,
     Right,
     may,
@@ -70,16 +69,6 @@ def require_logging_in(experiment: Experiment, *, by: Actor) -> None:
     """`require_logging` in its team, which is read only for a refusal."""
     if experiment.team_id is None or not may(by, Right.REGISTER, experiment.team_id):
         require_logging(by, experiment.team)
-
-
-def home_team(actor: Actor) -> Team | None:
-    """Whose an experiment is that somebody makes without saying: her default team's, or the only one's in which she
-    may register. None, where that leaves a choice: then everyone who may log somewhere may log there.
-    """
-    teams = [team for team, role in actor.roles.items() if Right.REGISTER in RIGHTS[role]]
-    if actor.user and actor.user.default_team_id in teams:
-        teams = [actor.user.default_team_id]
-    return Team.objects.get(pk=teams[0]) if len(teams) == 1 else None
 
 
 def check_name(name: str) -> str:

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 
 from models_app.models import ApiToken, User
 from models_app.registry import people
+from models_app.registry.access import home_teams
 from models_app.registry.errors import Invalid, NotFound
 
 from .context import site_address
@@ -64,8 +65,12 @@ def profile(request: PageRequest) -> HttpResponse:
     """Name, address, shortcuts; teams and roles."""
     user = request.actor.user
     assert user is not None
-    names = ("first_name", "last_name", "email", "hotkeys")
-    form = ProfileForm(posted(request), initial={name: getattr(user, name) for name in names})
+    names = ("first_name", "last_name", "email", "default_team", "hotkeys")
+    form = ProfileForm(
+        posted(request),
+        initial={name: getattr(user, name) for name in names},
+        teams=home_teams(request.actor),
+    )
     if request.method == "POST" and form.is_valid():
         try:
             people.update_profile(user, by=request.actor, **form.cleaned_data)

@@ -8,8 +8,9 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
+from django.db.models import QuerySet
 
-from models_app.models import Risk, Role, Scope, Visibility
+from models_app.models import Risk, Role, Scope, Team, Visibility
 from models_app.registry.errors import Invalid
 from models_app.registry.metadata import VERSION_FIELDS, Field
 
@@ -151,7 +152,18 @@ class ProfileForm(PageForm):
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
         max_length=254,
     )
+    default_team = forms.ModelChoiceField(
+        Team.objects.none(),
+        label="Default team",
+        required=False,
+        empty_label="None",
+        help_text="Owns what you register under a plain name, without team/ before it.",
+    )
     hotkeys = forms.BooleanField(label="Single-key shortcuts on pages", required=False)
+
+    def __init__(self, *args: Any, teams: QuerySet[Team], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["default_team"].queryset = teams  # type: ignore[attr-defined]
 
 
 LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Does not expire")]

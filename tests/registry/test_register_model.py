@@ -2,8 +2,17 @@ import pytest
 
 from models_app.models import AuditEvent, ModelRedirect, OutboxEvent, RegisteredModel
 from models_app.registry import catalog
-from models_app.registry.access import get_model
-from models_app.registry.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from models_app.registry import people as people_verbs
+from models_app.registry.access import Actor, get_model
+from models_app.registry.errors import (
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TeamUnclear,
+    Unauthenticated,
+)
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +40,30 @@ def test_registers_with_metadata_audit_and_event(people):
 
 def test_a_plain_name_belongs_to_the_only_team_of_the_person(people):
     assert catalog.register_model("fraud_detector", by=people.bob).team.slug == "risk"
+
+
+def test_a_plain_name_belongs_where_its_author_registers(people):
+    """Looking on in other teams, or having a default that one only looks on in, leaves no choice."""
+    people_verbs.set_role(people.vision, user=people.bob.user, role="viewer", by=people.root)
+    people_verbs.update_profile(people.bob.user, by=people.bob, default_team=people.vision)
+    bob = Actor.of(people.bob.user, door="shell")
+    assert catalog.register_model("fraud_detector", by=bob).team.slug == "risk"
+
+
+def test_of_several_teams_the_default_one_owns_a_plain_name(people):
+    people_verbs.set_role(people.vision, user=people.bob.user, role="contributor", by=people.root)
+    with pytest.raises(TeamUnclear, match="default team"):
+        catalog.register_model("fraud_detector", by=Actor.of(people.bob.user, door="shell"))
+    for who in (people.bob, people.root):
+        people_verbs.update_profile(who.user, by=who, default_team=people.vision)
+        made = catalog.register_model(f"of_{who.name}", by=Actor.of(who.user, door="shell"))
+        assert made.team.slug == "vision"
+
+
+def test_who_only_looks_on_is_told_who_gives_the_role(people):
+    with pytest.raises(Forbidden) as refused:
+        catalog.register_model("fraud_detector", by=people.dave)
+    assert "erin" in refused.value.next_step
 
 
 def test_a_namespace_is_a_team(people):

@@ -51,6 +51,20 @@ def test_the_profile_changes(pages, people):
 
 
 @pytest.mark.sqlite_is_enough
+def test_a_default_team_is_chosen_where_one_registers(pages, people):
+    assert [name for name, _ in pages.dave.get(PROFILE).context["form"].fields["default_team"].choices] == [
+        ""
+    ]
+    assert beside(pages.bob.post(PROFILE, {"default_team": people.vision.pk}), "default_team")
+    pages.bob.submit(PROFILE, {"default_team": people.risk.pk})
+    people.bob.user.refresh_from_db()
+    assert people.bob.user.default_team == people.risk
+    pages.root.submit(PROFILE, {"default_team": people.vision.pk})
+    people.root.user.refresh_from_db()
+    assert people.root.user.default_team == people.vision
+
+
+@pytest.mark.sqlite_is_enough
 @pytest.mark.parametrize(
     "field,typed",
     [

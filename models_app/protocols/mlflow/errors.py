@@ -57,7 +57,10 @@ def refusal(request: HttpRequest, error: errors.RegistryError) -> HttpResponse:
     """What the core refused, in one readable line: why, what to do next, and the page where to do it."""
     status, code = next((row[1:] for row in TABLE if isinstance(error, row[0])), (400, "BAD_REQUEST"))
     parts = [error.why, error.next_step]
-    if isinstance(error, errors.PolicyUnmet):
+    if isinstance(error, errors.TeamUnclear):
+        profile = absolute(request, reverse("web:profile"))
+        parts = [f"Say which team owns it: call it team--name, or choose a default team at {profile}."]
+    elif isinstance(error, errors.PolicyUnmet):
         parts = [error.why, f"Fill it in at {_page(request, error)} and ask again."]
     return answer(status, code, " ".join(part for part in parts if part))
 

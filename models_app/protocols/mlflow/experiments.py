@@ -15,7 +15,7 @@ from django.urls import path
 from models_app.http.paging import Direction, keyset_page
 from models_app.models import Experiment, ExperimentTag, RunInput
 from models_app.registry import experiments as verbs
-from models_app.registry.access import Actor
+from models_app.registry.access import Actor, home_team
 from models_app.registry.errors import Invalid, NotFound
 
 from . import filters, keys, locations
@@ -116,7 +116,7 @@ def create(request: HttpRequest, actor: Actor, message: Create) -> dict[str, Any
     _check_location(message.artifact_location)
     made = verbs.create_experiment(
         message.name,
-        team=verbs.home_team(actor),
+        team=home_team(actor),
         artifact_location=message.artifact_location,
         tags={
             keys.check(tag.key, f"tags[{index}].key"): tag.value or ""

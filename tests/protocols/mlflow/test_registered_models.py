@@ -2,6 +2,8 @@
 
 from models_app.models import AuditEvent, OutboxEvent, RegisteredModel, SearchDocument
 from models_app.registry import catalog
+from models_app.registry.access import Actor
+from models_app.registry.people import set_role
 from tests import builders
 
 from .registry_asking import ask, get_model, good, make_model, make_version, refused, tags
@@ -50,6 +52,15 @@ REFUSED = [
     ({"name": "a", "tags": "k"}, "tags"),
     ({"name": "api"}, "addresses"),
 ]
+
+
+def test_a_plain_name_that_could_be_of_several_teams(api, people):
+    set_role(people.vision, user=people.bob.user, role="contributor", by=people.root)
+    message = refused(
+        ask(api.client(Actor.of(people.bob.user, door="shell")), "registered-models/create", name="f")
+    )
+    assert "team--name" in message
+    assert "http://testserver/account/" in message
 
 
 def test_bad_models_are_refused(api):
