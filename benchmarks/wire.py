@@ -100,7 +100,9 @@ def drive(port: int, make: MakeRequest, *, connections: int, seconds: float, tak
             status = int(connection.received[9:12])
             if status != 200:
                 taken.wrong[status] = taken.wrong.get(status, 0) + 1
-                taken.example = taken.example or bytes(connection.received[-300:]).decode(errors="replace")
+                taken.example = taken.example or connection.received.partition(b"\r\n\r\n")[2].decode(
+                    errors="replace"
+                )
             if now < end:
                 connection.send(make())
             else:
