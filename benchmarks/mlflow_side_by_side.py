@@ -40,6 +40,8 @@ from tests.live import free_port
 
 API = "/api/2.0/mlflow/"
 WORKERS = 2
+# How many runs are written to, and how many models versions are made of.
+RUNS = 64
 # Both get a database server that is not starved.
 POSTGRESQL = {
     "max_connections": "300",
@@ -184,8 +186,8 @@ def modelry(folder: Path, url: str) -> Iterator[Side]:
         "MODELRY_SECRET_KEY": "of-a-benchmark-" * 5,
         "DJANGO_SETTINGS_MODULE": "registry_site.settings",
     }
-    collect = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
-    subprocess.run(collect, cwd=ROOT, env=environment, check=True)
+    for command in (["migrate", "--verbosity", "0"], ["collectstatic", "--no-input", "--verbosity", "0"]):
+        subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
     made = subprocess.run(
         [sys.executable, "-c", TOKEN],
         cwd=ROOT,
@@ -255,13 +257,13 @@ def both(folder: Path, *, models: int, versions: int) -> Iterator[tuple[list[Sid
             stack.enter_context(modelry(folder, ours)),
         ]
         for side in sides:
-            for _ in range(20):
+            for _ in range(RUNS):
                 info = side.call("POST", "runs/create", {"experiment_id": "0", "user_id": "ann"})["run"][
                     "info"
                 ]
                 side.runs.append((info["run_id"], info["artifact_uri"]))
                 path = info["artifact_uri"].partition(":/")[2].lstrip("/")
-                put(side, f"{path}/model/MLmodel", b"flavors: {}\n")
+                put(side, f"{path}/model/MLmodel", f"run_id: {info['run_id']}\nflavors: {{}}\n".encode())
         yield sides, sample
 
 
