@@ -36,6 +36,7 @@ RESERVED = frozenset(
         "model-versions",
         "models",
         "oauth",
+        "policies",
         "readyz",
         "register",
         "registration",

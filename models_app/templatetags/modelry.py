@@ -26,6 +26,13 @@ STATES = {
     "pending": ("Pending", "staging", "clock"),
     "running": ("Running", "staging", "refresh"),
     "finished": ("Finished", "production", "check"),
+    "open": ("Waiting for review", "staging", "clock"),
+    "changes_requested": ("Changes requested", "failed", "edit"),
+    "promoted": ("Promoted", "production", "circle-check"),
+    "rejected": ("Rejected", "failed", "circle-x"),
+    "withdrawn": ("Withdrawn", "archived", "minus"),
+    "expired": ("Expired", "archived", "clock"),
+    "approved": ("Approved", "production", "circle-check"),
 }
 
 SPANS = (

@@ -50,7 +50,7 @@ def compare(request: PageRequest, name: str, numbers: str) -> HttpResponse:
         ],
         "metric_lines": [line for line in result.metrics.lines if everything or not line.same],
         "file_lines": [line for line in result.files.lines if everything or not line.same],
-        "dots": _dots(result),
+        "dots": dots(result),
         "bases": [
             {"number": version.number, "numbers": _with_base(versions, version)} for version in versions
         ],
@@ -82,7 +82,7 @@ def _with_base(versions: list[ModelVersion], base: ModelVersion) -> str:
     return "...".join(str(version.number) for version in ordered)
 
 
-def _dots(result: Comparison) -> list[dict[str, Any]]:
+def dots(result: Comparison) -> list[dict[str, Any]]:
     """Metrics that several versions have, each as dots on a line of its own from its least to its greatest value."""
     shown = []
     for line in result.metrics.lines[:30]:

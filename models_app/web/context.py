@@ -9,6 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from models_app.registry import approvals
+
+# More are told as “99+”.
+MOST_WAITING = 100
+
 
 @cache
 def _version() -> str:
@@ -19,8 +24,16 @@ def _version() -> str:
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """Context of the frame; the view adds `section`."""
-    return {"modelry_version": _version(), "actor": getattr(request, "actor", None)}
+    """Context of the frame; the view adds `section`. `waiting_count` is asked only where a template tells it."""
+    actor = getattr(request, "actor", None)
+
+    @cache
+    def waiting_count() -> int:
+        if actor is None or actor.user is None:
+            return 0
+        return approvals.waiting_for(actor)[:MOST_WAITING].count()
+
+    return {"modelry_version": _version(), "actor": actor, "waiting_count": waiting_count}
 
 
 def site_address(request: HttpRequest) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +38,24 @@ class PageRequest(HttpRequest):
     """A request inside `page`: `actor` says who asks."""
 
     actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What stood in the way of one of a page's small forms, and what was typed into it."""
+
+    form: str
+    error: errors.RegistryError
+    typed: Mapping[str, Any]
+
+    @property
+    def wrong(self) -> set[str]:
+        """Names of the fields at fault."""
+        return (
+            {problem.field for problem in self.error.problems}
+            if isinstance(self.error, errors.Invalid)
+            else set()
+        )
 
 
 def page(*methods: str, login: bool = False) -> Callable[[View], View]:

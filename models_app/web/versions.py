@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -16,6 +14,7 @@ from models_app.formats import environments, previews, signatures
 from models_app.http.ranges import send_archive, send_blob
 from models_app.models import ManifestEntry, ModelVersion, Stage
 from models_app.registry import (
+    approvals,
     catalog,
     curves,
     lifecycle,
@@ -23,14 +22,23 @@ from models_app.registry import (
     metadata,
     metrics,
     promotions,
-    requirements,
+    reviews,
 )
 from models_app.registry.access import Right, get_version, may
 from models_app.registry.artifacts import storage
 from models_app.registry.artifacts.archives import Member, archive_of
-from models_app.registry.errors import Conflict, Damaged, Invalid, NotFound, PolicyUnmet, RegistryError
+from models_app.registry.errors import (
+    ApprovalNeeded,
+    AskedInstead,
+    Conflict,
+    Damaged,
+    Invalid,
+    NotFound,
+    PolicyUnmet,
+    RegistryError,
+)
 
-from .door import PageRequest, page, posted, show_problems, status_of
+from .door import PageRequest, Refused, page, posted, show_problems, status_of
 from .lineage import picture
 from .models import missing_links
 from .runs import plot
@@ -40,23 +48,7 @@ FILES_SHOWN = 500
 CURVES = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """What stood in the way of one of the page's small forms, and what was typed into it."""
-
-    form: str
-    error: RegistryError
-    typed: Mapping[str, Any]
-
-    @property
-    def wrong(self) -> set[str]:
-        """Names of the fields at fault."""
-        return (
-            {problem.field for problem in self.error.problems} if isinstance(self.error, Invalid) else set()
-        )
-
-
-def _refuse(request: PageRequest, shown: ModelVersion, form: str, error: RegistryError) -> HttpResponse:
+def refuse(request: PageRequest, shown: ModelVersion, form: str, error: RegistryError) -> HttpResponse:
     """The version's page again, with the refusal of one of its forms."""
     status = 422 if isinstance(error, Invalid) else status_of(error)
     return show(request, shown, refused=Refused(form, error, request.POST.dict()), status=status)
@@ -76,8 +68,11 @@ def show(
     production = lifecycle.current_production(model)
     reference = production if production is not None and production.pk != shown.pk else shown.rollback_target
     edit = reverse("web:version_edit", args=[model.name, shown.number])
-    demands = requirements.requirements(shown, to=Stage.PRODUCTION)
+    asked = approvals.open_request(shown, to=Stage.PRODUCTION)
+    found = approvals.judge(shown, to=Stage.PRODUCTION, request=asked, asked=False)
     moves = lifecycle.allowed_moves(shown, by=actor)
+    waits = any(demand.waits_for == "review" for demand in found.missing)
+    in_production = shown.stage == Stage.PRODUCTION
     files = _files(shown)
     context: dict[str, Any] = {
         "section": "models",
@@ -85,10 +80,18 @@ def show(
         "version": shown,
         "production": production,
         "reference": reference,
-        "demands": [{"demand": demand, "url": f"{edit}#id_{demand.field}"} for demand in demands],
-        "ready": all(demand.met for demand in demands),
+        "demands": [
+            {"demand": demand, "url": f"{edit}#id_{demand.field}" if demand.field else ""}
+            for demand in found.demands
+            # Approvals are of a request; what is in production has got them.
+            if not (in_production and demand.waits_for)
+        ],
+        "ready": not found.missing,
         "moves": [stage for stage in moves if stage != Stage.PRODUCTION],
-        "may_promote": Stage.PRODUCTION in moves,
+        "asked": asked,
+        "may_promote": Stage.PRODUCTION in moves and not waits,
+        "may_request": not in_production and not asked and reviews.may_ask(shown, actor),
+        "may_break_glass": not in_production and may(actor, Right.MANAGE_TEAM, model.team),
         "may_edit": may(actor, Right.EDIT_VERSION, model.team),
         "may_delete": may(actor, Right.DELETE, model.team),
         "groups": _groups(shown),
@@ -155,8 +158,11 @@ def move(request: PageRequest, name: str, rev: str) -> HttpResponse:
             reason=request.POST.get("reason", ""),
             keep_former=request.POST.get("keep_former") == "on",
         )
+    except (ApprovalNeeded, AskedInstead) as error:
+        messages.info(request, f"{error.why} {error.next_step}")
+        return redirect("web:promotion", error.request)
     except (PolicyUnmet, Conflict, Invalid) as error:
-        return _refuse(request, shown, "move", error)
+        return refuse(request, shown, "move", error)
     messages.success(request, f"v{shown.number} is in {to} now.")
     return redirect("web:version", shown.model.name, shown.number)
 
@@ -196,7 +202,7 @@ def alias(request: PageRequest, name: str, rev: str) -> HttpResponse:
             lifecycle.set_alias(shown.model, name=wanted, version=shown, by=request.actor)
             done = f"“{wanted}” points at v{shown.number}."
     except (Invalid, NotFound) as error:
-        return _refuse(request, shown, "alias", error)
+        return refuse(request, shown, "alias", error)
     messages.success(request, done)
     return redirect("web:version", shown.model.name, shown.number)
 
@@ -208,7 +214,7 @@ def delete(request: PageRequest, name: str, rev: str) -> HttpResponse:
     try:
         catalog.delete_version(shown, by=request.actor, reason=request.POST.get("reason", ""))
     except (Conflict, Invalid) as error:
-        return _refuse(request, shown, "delete", error)
+        return refuse(request, shown, "delete", error)
     messages.success(request, f"v{shown.number} is deleted.")
     return redirect("web:model_versions", shown.model.name)
 

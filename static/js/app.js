@@ -63,7 +63,10 @@
     moveTo(all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + by, 0), all.length - 1)]);
   };
 
-  const places = { m: () => location.assign(document.body.dataset.modelsUrl) };
+  const places = {
+    m: () => location.assign(document.body.dataset.modelsUrl),
+    a: () => location.assign(document.body.dataset.approvalsUrl),
+  };
   const keys = {
     "/": () => { const box = $("[data-search]"); box?.focus(); box?.select(); },
     "?": () => openDialog("keyboard-help"),

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.sqlite_is_enough
 
 # viewer, contributor, owner, approver, admin, a stranger to the team, site admin, nobody
 WHO = ["dave", "bob", "alice", "carol", "erin", "charlie", "root", "anonymous"]
-M, V = "/models/{model}/", "/models/{model}@{number}/"
+M, V, A = "/models/{model}/", "/models/{model}@{number}/", "/approvals/{request}/"
 
 READS = [200, 200, 200, 200, 200, 200, 200, "login"]
 GOES_ON = [302, 302, 302, 302, 302, 302, 302, "login"]
@@ -48,6 +48,10 @@ GET = {
     "/account/tokens/": READS,
     "/teams/": READS,
     "/teams/risk/": READS,
+    "/teams/risk/policies/": READS,
+    "/policies/": READS,
+    "/approvals/": READS,
+    A: READS,
     "/help/clients/": ALL,
     "/runs/{run}/": READS,
 }
@@ -56,6 +60,10 @@ PUBLIC = {path for path, expected in GET.items() if expected[0] in (200, 302)} -
     "/register/",
     "/account/",
     "/account/tokens/",
+    "/teams/risk/policies/",
+    "/policies/",
+    "/approvals/",
+    A,
 }
 
 MAY_EDIT = [403, 302, 302, 403, 302, 403, 302, "login"]
@@ -63,6 +71,8 @@ MAY_OWN = [403, 403, 302, 403, 302, 403, 302, "login"]
 MAY_MOVE = [403, 302, 302, 302, 302, 403, 302, "login"]
 MAY_RETIRE = [403, 403, 302, 302, 302, 403, 302, "login"]
 MAY_PROMOTE = [403, 403, 403, 302, 302, 403, 302, "login"]
+MAY_EDIT_OR_ASKED = [403, 302, 302, 403, 302, 403, 302, "login"]
+MAY_ASK = [403, 302, 302, 302, 302, 403, 302, "login"]
 MAY_MANAGE = [403, 403, 403, 403, 302, 403, 302, "login"]
 OWN_ONLY = [404, 302, 404, 404, 404, 404, 404, "login"]
 # Path, which version of the model, what is sent, what each is told.
@@ -77,7 +87,20 @@ POST = [
     (V + "alias/", 3, {"alias": "champion"}, MAY_EDIT),
     (V + "alias/", 3, {"alias": "there", "delete": "1"}, MAY_EDIT),
     (V + "move/", 3, {"to": "staging"}, MAY_MOVE),
-    (V + "move/", 3, {"to": "production"}, MAY_PROMOTE),
+    # Who may only ask is led to the request that is open then.
+    (V + "move/", 3, {"to": "production"}, MAY_ASK),
+    (V + "request/", 4, {"reason": "Better."}, MAY_ASK),
+    (V + "emergency/", 4, {"reason": "It burns."}, MAY_MANAGE),
+    # bob asked, alice registered the version: neither decides.
+    (A + "review/", 3, {"verdict": "approved", "evidence": "{evidence}"}, MAY_PROMOTE),
+    (A + "review/", 3, {"verdict": "rejected", "body": "No.", "evidence": "{evidence}"}, MAY_PROMOTE),
+    (A + "review/", 3, {"verdict": "comment", "body": "Hm."}, GOES_ON),
+    (A + "withdraw/", 3, {}, MAY_EDIT_OR_ASKED),
+    (A + "reviewers/", 3, {"reviewer": "carol"}, MAY_ASK),
+    ("/approvals/{emergency}/review-after/", 0, {"body": "Right."}, [403, 403, 403, 302, 403, 403, 302, "login"]),
+    ("/teams/risk/policies/", 0, {"rules": "{{}}", "action": "save"}, MAY_MANAGE),
+    ("/policies/", 0, {"rules": "{{}}", "action": "save"}, [403] * 6 + [302, "login"]),
+    ("/policies/", 0, {"rules": "{{}}", "action": "try", "version": "{model}@1"}, READS),
     (V + "move/", 2, {"to": "archived"}, MAY_RETIRE),
     (V + "delete/", 4, {}, MAY_OWN),
     ("/teams/risk/", 0, {"name": "Risk"}, MAY_MANAGE),
@@ -108,46 +131,59 @@ def outcome(response):
 
 @pytest.fixture
 def shown(people, pages, model, private):
-    """Both models, each with an alias to take away, a version to delete, and bob's token. Everyone is logged in."""
-    for one in (model, private):
-        lifecycle.set_alias(
-            one, name="there", version=get_version(one.name, 3, by=people.root), by=people.bob
-        )
-        builders.version(one, by=people.bob)
+    """Both models, each with an alias to take away, a version to delete, a request for v3, an emergency, and bob's
+    token. Everyone is logged in. Each model with what its addresses and forms hold.
+    """
     token(people.bob)
     runs.create_run(by=Actor.system(), uid=RUN)
+    found = {}
+    for key, one in (("model", model), ("private", private)):
+        v3 = get_version(one.name, 3, by=people.root)
+        asked = promotions.ask(v3, to=Stage.PRODUCTION, by=people.bob)
+        lifecycle.set_alias(one, name="there", version=v3, by=people.bob)
+        builders.version(one, by=people.bob)
+        burning = builders.complete_version(one, by=people.bob)
+        emergency = promotions.break_glass(burning, to=Stage.STAGING, by=people.erin, reason="It burns.")
+        found[key] = {
+            "model": one.name,
+            "run": RUN,
+            "token": ApiToken.objects.get().pk,
+            "request": asked.pk,
+            "evidence": asked.evidence,
+            "emergency": emergency.pk,
+        }
     for who in WHO:
         getattr(pages, who)
-    return {"model": model.name, "private": private.name, "token": ApiToken.objects.get().pk}
+    return found
 
 
 RUN = "0" * 31 + "1"
 
 
-def read(pages, name, who=WHO):
+def read(pages, ids, who=WHO):
     """What these people are told at each address, by path of the table."""
     return {
-        path: [outcome(getattr(pages, one).get(path.format(model=name, number=1, run=RUN))) for one in who]
+        path: [outcome(getattr(pages, one).get(path.format(**ids, number=1))) for one in who]
         for path in GET
     }
 
 
-def sent(pages, people, name, number_of_token, who=WHO):
+def sent(pages, people, ids, who=WHO):
     """What these people are told for each form, each sent to an untouched registry."""
     told = []
     for path, number, data, _ in POST:
-        address = path.format(model=name, number=number, token=number_of_token)
+        address = path.format(**ids, number=number)
         answers = []
         for one in who:
             fields = {
                 key: SimpleUploadedFile("model.bin", value)
                 if isinstance(value, bytes)
-                else value.format(model=name)
+                else value.format(**ids)
                 for key, value in data.items()
             }
             with undone():
                 if path == M + "delete/":
-                    retire(name, people)
+                    retire(ids["model"], people)
                 answers.append(outcome(getattr(pages, one).post(address, fields)))
         told.append((path, number, data, answers))
     return told
@@ -159,7 +195,8 @@ def retire(name, people):
 
 def hidden(path, expected, who):
     """What these people hear when the model is private: to a stranger, whatever belongs to it does not exist."""
-    return [404 if one == "charlie" and "{model}" in path else expected[WHO.index(one)] for one in who]
+    private = any(word in path for word in ("{model}", "{request}", "{emergency}"))
+    return [404 if one == "charlie" and private else expected[WHO.index(one)] for one in who]
 
 
 def differences(found, expected):
@@ -187,19 +224,19 @@ def test_a_public_site_shows_everyone_what_is_not_private(pages, shown, settings
 
 
 def test_forms_are_taken_from_whom_the_table_says(pages, people, shown):
-    assert differences(sent(pages, people, shown["model"], shown["token"]), POST) == []
+    assert differences(sent(pages, people, shown["model"]), POST) == []
 
 
 def test_forms_about_private_models_do_not_exist_for_strangers(pages, people, shown):
     who = ["dave", "charlie", "anonymous"]
     expected = [(path, number, data, hidden(path, told, who)) for path, number, data, told in POST]
-    assert differences(sent(pages, people, shown["private"], shown["token"], who), expected) == []
+    assert differences(sent(pages, people, shown["private"], who), expected) == []
 
 
 def test_pages_that_only_take_forms_say_so_to_get(pages, shown):
     for path, number, _, _ in POST:
         if path not in GET:
-            address = path.format(model=shown["model"], number=number, token=shown["token"])
+            address = path.format(**shown["model"], number=number)
             answer = pages.root.get(address)
             assert answer.status_code == 405, path
             assert answer["Allow"] == "POST"
@@ -208,7 +245,11 @@ def test_pages_that_only_take_forms_say_so_to_get(pages, shown):
 def test_every_page_is_in_the_table():
     paths = [*GET, *(path for path, *_ in POST)]
     tried = {
+<<<<<<< HEAD
         resolve(path.format(model="risk/x", number=1, token=1, run=RUN).partition("?")[0]).view_name
         for path in paths
+=======
+        resolve(path.format(model="risk/x", number=1, token=1, request=1, emergency=1).partition("?")[0]).view_name for path in paths
+>>>>>>> 23b7f4a (Pages of promotion requests: inbox, request page, decision; policies in words and as text)
     }
     assert sorted({name for _, name, _ in ROWS if name.startswith("web:")} - tried) == []
