@@ -15,6 +15,7 @@ from models_app.registry import people
 from models_app.registry.access import Actor
 from models_app.registry.search import index as search_index
 
+from . import governance
 from .lives import live
 from .logins import LOGINS, PASSWORD
 from .story import MACHINES, PEOPLE, STORIES, TEAMS
@@ -74,6 +75,7 @@ def load(*, progress: Callable[[int, int], None] = lambda done, total: None) -> 
                 heapq.heappush(waiting, (following, number, telling))
             else:
                 progress(len(STORIES) - len(waiting), len(STORIES))
+        governance.tell(actors, at=at, now=now)
 
 
 def _people() -> dict[str, Actor]:

@@ -34,6 +34,10 @@ ROUTES = {
     "web:tokens": "/account/tokens/",
     "web:teams": "/teams/",
     "web:team": "/teams/risk/",
+    "web:approvals": "/approvals/?tab=asked",
+    "web:promotion": "/approvals/{request}/",
+    "web:policies": "/policies/",
+    "web:team_policies": "/teams/risk/policies/",
     "web:help_clients": "/help/clients/",
     "web:run": "/runs/{run}/",
     "api:me": "/api/v1/me",
@@ -95,12 +99,19 @@ UNCOUNTED: dict[str, str] = {
     "web:version_move": CHANGES,
     "web:version_alias": CHANGES,
     "web:version_delete": CHANGES,
+    "web:version_request": CHANGES,
+    "web:version_emergency": CHANGES,
+    "web:promotion_review": CHANGES,
+    "web:promotion_withdraw": CHANGES,
+    "web:promotion_reviewers": CHANGES,
+    "web:promotion_review_after": CHANGES,
     "web:model_rename": CHANGES,
     "web:model_delete": CHANGES,
     "web:compare_chosen": "redirects to web:compare",
     "web:version_download": "streams: its queries are those of api:files",
     "web:version_download_tar": "streams: its queries are those of api:files",
 }
+TWO = {"approvals": {"count": 2}, "checks": ["load"]}
 REPORT = [{"title": "Report", "url": "https://reports.example.com/1"}]
 
 
