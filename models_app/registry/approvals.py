@@ -220,7 +220,7 @@ def close(
 
 def tell(request: PromotionRequest, kind: EntryKind, *, by: Actor, name: str, body: str = "") -> RequestEntry:
     """Into the discussion, the audit and the outbox."""
-    entry = RequestEntry.objects.create(request=request, kind=kind, by=by.user, body=body)
+    entry = RequestEntry.objects.create(request=request, kind=kind, by=by.user, body=body, at=timezone.now())
     version = request.version
     audit.record(
         name,

@@ -73,7 +73,12 @@ def set_policy(
     if policy.rules != text or not policy.number:
         policy.number += 1
         PolicyVersion.objects.create(
-            policy=policy, number=policy.number, rules=text, reason=reason, created_by=by.user
+            policy=policy,
+            number=policy.number,
+            rules=text,
+            reason=reason,
+            created_by=by.user,
+            created_at=timezone.now(),
         )
     policy.rules, policy.is_active, policy.updated_at = text, is_active, timezone.now()
     policy.save(update_fields=["rules", "number", "is_active", "updated_at"])

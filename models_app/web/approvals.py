@@ -148,6 +148,9 @@ def show(
         ],
         "may_review": is_open and approvals.may_review(actor, asked),
         "is_own": own,
+        "mine": next((review for review in found.standing if review.reviewer == actor.user), None)
+        if found
+        else None,
         "may_withdraw": is_open and (is_mine or may_edit),
         "may_edit": may(actor, Right.EDIT_VERSION, asked.model.team),
         "may_break_glass": is_open and may(actor, Right.MANAGE_TEAM, asked.model.team),

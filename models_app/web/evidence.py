@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from models_app.models import ModelVersion, PromotionRequest, RequestState, Stage
@@ -54,6 +55,7 @@ def changes(asked: PromotionRequest, production: ModelVersion | None) -> dict[st
         }
     result = comparing.compare([base, proposed])
     lines = _headline_first(result.metrics.lines, asked.model.headline_metric)
+    result = replace(result, metrics=replace(result.metrics, lines=tuple(lines)))
     counted = Counter(line.detail for line in result.files.lines)
     return {
         "base": base,

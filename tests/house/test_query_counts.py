@@ -7,7 +7,7 @@ with the reason. `WRITE=1 script/test tests/house/test_query_counts.py` writes q
 import pytest
 from django.test import Client
 
-from models_app.models import Dataset, Policy, PromotionRequest, Run, Stage
+from models_app.models import Dataset, Policy, PromotionRequest, Run, Stage, Verdict
 from models_app.registry import catalog, checks, policies, promotions, reviews, runs
 from models_app.registry.access import get_model, get_version
 from tests import builders
@@ -36,7 +36,7 @@ ROUTES = {
     "web:team": "/teams/risk/",
     "web:approvals": "/approvals/?tab=asked",
     "web:promotion": "/approvals/{request}/",
-    "web:policies": "/policies/",
+    "web:policies": "/policies/?stage=archived",
     "web:team_policies": "/teams/risk/policies/",
     "web:help_clients": "/help/clients/",
     "web:run": "/runs/{run}/",
@@ -111,7 +111,6 @@ UNCOUNTED: dict[str, str] = {
     "web:version_download": "streams: its queries are those of api:files",
     "web:version_download_tar": "streams: its queries are those of api:files",
 }
-TWO = {"approvals": {"count": 2}, "checks": ["load"]}
 REPORT = [{"title": "Report", "url": "https://reports.example.com/1"}]
 
 
@@ -140,7 +139,11 @@ def one_of_each(people) -> None:
     second = builders.complete_version(model, by=by, base_model="risk/m0@1", tags={"kind": "y"})
     promotions.move(second, to=Stage.PRODUCTION, by=approver, reason="better", keep_former=True)
     third = builders.version(model, by=by, metrics={"f1": 0.5})
-    reviews.comment(promotions.ask(third, to=Stage.PRODUCTION, by=by), body="Look.", by=approver)
+    asked = promotions.ask(third, to=Stage.PRODUCTION, by=by)
+    reviews.comment(asked, body="Look.", by=approver)
+    reviews.review(asked, verdict=Verdict.APPROVED, by=approver)
+    checks.report(third, name="load", state="success", by=by)
+    policies.set_policy(stage=Stage.ARCHIVED, rules={"report": True}, by=people.root)
     policies.set_policy(
         stage=Stage.PRODUCTION, team=people.risk, rules={"approvals": {"count": 0}}, by=people.erin
     )
@@ -168,6 +171,7 @@ def many_of_each(people) -> None:
         promotions.ask(builders.version(other, by=by), to=Stage.PRODUCTION, by=by)
         reviews.comment(PromotionRequest.objects.order_by("pk")[0], body=f"Comment {number}.", by=approver)
         policies.set_policy(stage=Stage.STAGING, model=other, rules={}, by=people.erin)
+        policies.set_policy(stage=Stage.ARCHIVED, rules={"hours_in_stage": number}, by=people.root)
     for _ in range(10):
         token(by)
 
