@@ -138,7 +138,7 @@ def show(
         "to_production": asked.to_stage == Stage.PRODUCTION,
         "changes": changes(asked, found.case.production if found else None),
         "demands": [_demand(demand, asked, found) for demand in found.demands] if found else [],
-        "sentence": _sentence(asked, found, said),
+        "sentence": _sentence(found),
         "evidence": found.case.evidence() if found else "",
         "entries": entries,
         "reviewers": _reviewers(asked, said, found),
@@ -173,34 +173,43 @@ def _demand(demand: Requirement, asked: PromotionRequest, found: Judgement) -> d
     }
 
 
-def _sentence(asked: PromotionRequest, found: Judgement | None, said: list[Review]) -> str:
+def _sentence(found: Judgement | None) -> str:
     """What is missing, in one sentence."""
     if found is None:
         return ""
-    unhappy = [
-        str(review.reviewer)
-        for review in said
-        if review.dismissed_at is None
-        and review.verdict == Verdict.CHANGES_REQUESTED
-        and review in found.standing
-    ]
     parts = []
     lacking = [demand.label for demand in found.missing if not demand.waits_for]
     if lacking:
         parts.append(f"It lacks {', '.join(label[:1].lower() + label[1:] for label in lacking)}.")
-    waiting = [
-        f"{demand.label} ({demand.detail.rstrip('.')})" for demand in found.missing if demand.waits_for
-    ]
+    waiting = [f"{demand.label} ({demand.detail.rstrip('.')})" for demand in _awaited(found)]
     if waiting:
         parts.append(f"Waits for {', '.join(label[:1].lower() + label[1:] for label in waiting)}.")
+    unhappy = [
+        review.reviewer.display_name
+        for review in found.standing
+        if review.verdict == Verdict.CHANGES_REQUESTED and review.reviewer is not None
+    ]
     if unhappy:
-        parts.append(f"{', '.join(unhappy)} asked for changes and has to look again.")
-    others = len(found.demands) - len(found.missing)
+        again = "has" if len(unhappy) == 1 else "have"
+        parts.append(f"{', '.join(unhappy)} asked for changes and {again} to look again.")
     if not parts:
         return "Everything that is demanded is met; an approval promotes it at once."
-    if others and not lacking:
-        parts.append("All else is met." if others > 1 else "")
-    return " ".join(parts).strip()
+    if not lacking and not unhappy and len(found.demands) > len(found.missing):
+        parts.append("All else is met.")
+    return " ".join(parts)
+
+
+def _awaited(found: Judgement) -> list[Requirement]:
+    """What others or time have to meet; of several policies that ask the same people, the one that asks for most."""
+    wanted = {one.scope: one.rules.approvals.count for one in found.case.policies}
+    kept: dict[str, Requirement] = {}
+    for demand in found.missing:
+        if demand.waits_for:
+            whose = demand.detail.partition(" from ")[2] if demand.waits_for == "review" else demand.key
+            former = kept.get(whose)
+            if former is None or wanted.get(demand.policy, 1) > wanted.get(former.policy, 1):
+                kept[whose] = demand
+    return list(kept.values())
 
 
 def _prose(text: str) -> SafeString:

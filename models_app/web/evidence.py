@@ -25,6 +25,7 @@ TOLD = (
     "pii_usage",
 )
 FLAGS = "Risk flags"
+COMMIT = VERSION_FIELDS["code_commit"].label
 
 
 def changes(asked: PromotionRequest, production: ModelVersion | None) -> dict[str, Any]:
@@ -88,6 +89,8 @@ def _rows(result: comparing.Comparison) -> list[dict[str, Any]]:
     for label in [*(VERSION_FIELDS[name].label for name in TOLD), FLAGS]:
         line = by_label[label]
         before, after = line.cells[0].text, line.cells[-1].text
+        if label == COMMIT:
+            before, after = before[:12], after[:12]
         if before or after:
             rows.append({"label": label, "before": before, "after": after, "differs": not line.same})
     return rows

@@ -45,9 +45,10 @@ EXAMPLE = """\
 class PolicyForm(PageForm):
     rules = Lines(
         label="Rules",
-        required=False,
         max_length=100_000,
-        widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false", "class": "form-control mono"}),
+        widget=forms.Textarea(
+            attrs={"rows": 14, "spellcheck": "false", "class": "form-control font-monospace small"}
+        ),
         help_text="JSON. What is left out is not demanded.",
     )
     is_active = forms.BooleanField(label="In force", required=False)

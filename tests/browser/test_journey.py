@@ -34,6 +34,8 @@ def company(shared_live):
             assert answer.status_code == 201, answer.text
             moved = carol.post(f"/api/v1/models/{NAME}/versions/{number}/stage", json={"to": "production"})
             assert moved.is_success, moved.text
+        asked = bob.post(f"/api/v1/models/{NAME}/versions/1/requests", json={"reason": "It was **quicker**."})
+        assert asked.json()["number"] == 1, asked.text
         bob.post(
             "/api/v1/models", json={"name": "risk/labels", "purpose": "Image classification of receipts."}
         )
@@ -144,6 +146,11 @@ PAGES = [
     "/account/tokens/",
     "/teams/",
     "/teams/risk/",
+    f"/teams/risk/policies/?version={NAME}@2",
+    "/policies/",
+    "/approvals/",
+    "/approvals/?tab=asked",
+    "/approvals/1/",
     "/help/clients/",
     "/models/risk/nowhere/",
 ]

@@ -30,7 +30,7 @@ def test_a_team_writes_its_policy_and_reads_it_in_words(pages, people):
     assert "#1 erin" in text
     save(pages.erin, TEAM, {"approvals": {"count": 1}})
     assert PolicyVersion.objects.count() == 2
-    assert "Team Risk Production 1 approval" in page(pages.dave.get(SITE)).text()
+    assert "Team Risk entering Production 1 approval" in page(pages.dave.get(SITE)).text()
 
 
 def test_scopes(pages, people, model):
