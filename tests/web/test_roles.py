@@ -8,13 +8,8 @@ from django.db import transaction
 from django.urls import resolve
 
 from models_app.models import ApiToken, Stage
-<<<<<<< HEAD
 from models_app.registry import lifecycle, promotions, runs
-from models_app.registry.access import Actor, get_version
-=======
-from models_app.registry import lifecycle, promotions
-from models_app.registry.access import get_model, get_version
->>>>>>> 1ad2e70 (Tests of approvals and policies on pages; the demo company has requests in every state)
+from models_app.registry.access import Actor, get_model, get_version
 from tests import builders
 from tests.house.test_urls import ROWS
 from tests.people import token

@@ -60,6 +60,9 @@ def refusal(request: HttpRequest, error: errors.RegistryError) -> HttpResponse:
     if isinstance(error, errors.TeamUnclear):
         profile = absolute(request, reverse("web:profile"))
         parts = [f"Say which team owns it: call it team--name, or choose a default team at {profile}."]
+    elif number := getattr(error, "request", None):
+        page = absolute(request, reverse("web:promotion", args=[number]))
+        parts = [error.why, f"Request #{number} waits for a review at {page}"]
     elif isinstance(error, errors.PolicyUnmet):
         parts = [error.why, f"Fill it in at {_page(request, error)} and ask again."]
     return answer(status, code, " ".join(part for part in parts if part))
