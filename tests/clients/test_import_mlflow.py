@@ -14,7 +14,8 @@ from tests import originals
 
 HERE = Path(__file__).parent
 
-pytestmark = pytest.mark.client
+# The rows it writes are tried on both databases by tests/protocols/mlflow/test_importer.py.
+pytestmark = [pytest.mark.client, pytest.mark.sqlite_is_enough]
 
 
 def client(name, script, *arguments, url, token=""):
@@ -74,6 +75,7 @@ def test_clients_find_on_modelry_what_they_had(old, live):
     } == {"same"}
 
 
+@pytest.mark.parametrize("old", ["mlflow3"], indirect=True)
 def test_a_move_that_is_killed_is_finished_by_the_next(old, live):
     url, said, release = old
     for seconds in (1.0, 2.0, 2.5, 3.0, 3.5):
