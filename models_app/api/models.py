@@ -154,7 +154,8 @@ class ModelList(Listing):
     }
 
     def rows(self) -> QuerySet[RegisteredModel]:
-        return models_for(self.actor).select_related(*_RELATED).only(*_COLUMNS).prefetch_related("tags")
+        models = models_for(self.actor).without_prompts()
+        return models.select_related(*_RELATED).only(*_COLUMNS).prefetch_related("tags")
 
     @operation("List models", tag=TAG, name="models_list", answers=ModelSummarySerializer(many=True))
     def get(self, request: Any) -> Response:

@@ -34,6 +34,10 @@ class RegisteredModelQuerySet(models.QuerySet["RegisteredModel"]):
             return self
         return self.filter(Q(visibility=Visibility.INTERNAL) | Q(team__in=list(team_ids)))
 
+    def without_prompts(self) -> RegisteredModelQuerySet:
+        """What people mean by models."""
+        return self.filter(is_prompt=False)
+
 
 class RegisteredModel(models.Model):
     """A named line of versions. `name` is `team/name` or a plain name, unique, compared exactly."""

@@ -21,7 +21,8 @@ from .forms import MemberForm, TeamForm
 def teams(request: PageRequest) -> HttpResponse:
     """Every team with its number of people and of models that one may see."""
     require_reading(request.actor)
-    counts = dict(models_for(request.actor).order_by().values_list("team").annotate(number=Count("pk")))
+    models = models_for(request.actor).without_prompts()
+    counts = dict(models.order_by().values_list("team").annotate(number=Count("pk")))
     rows = [
         {"team": team, "people": team.people, "models": counts.get(team.pk, 0)}
         for team in Team.objects.annotate(people=Count("memberships"))
@@ -39,7 +40,7 @@ def _show(
         "manages": manages,
         # A public site shows its models, not its people.
         "memberships": members if request.actor.is_known else (),
-        "models": models_for(request.actor).filter(team=team).order_by("-updated_at")[:20],
+        "models": models_for(request.actor).without_prompts().filter(team=team).order_by("-updated_at")[:20],
         "form": form or TeamForm(initial={"name": team.name, "description": team.description}),
         "member": member or MemberForm(),
     }

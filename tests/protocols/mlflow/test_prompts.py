@@ -57,6 +57,16 @@ def test_the_sites_search_does_not_know_them(api, greeting):
     assert list(SearchDocument.objects.values_list("name", flat=True)) == ["fraud"]
 
 
+def test_lists_of_models_leave_them_out(api, client, people, greeting):
+    client.force_login(people.bob.user)
+    assert [row["name"] for row in api.bob.get("/api/v1/models").json()["items"]] == ["fraud"]
+    team = client.get("/teams/risk/").content.decode()
+    assert "fraud" in team
+    assert "greeting" not in team
+    rows = client.get("/teams/").context["rows"]
+    assert [row["models"] for row in rows if row["team"] == people.risk] == [1]
+
+
 def test_the_mark_may_come_and_go(api, greeting):
     good(api.alice, "registered-models/set-tag", name="fraud", key=MARK, value="true")
     assert RegisteredModel.objects.get(name="fraud").is_prompt
