@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from models_app.registry import catalog, lifecycle, promotions, runs
+from models_app.registry import catalog, lifecycle, promotions, runs, sources
 from tests import builders
 from tests.web.hostile import MARKUP
 from tests.web.reading import page
@@ -30,6 +30,14 @@ def test_any_revision_leads_to_the_version(pages, people, model, revision):
     assert text.startswith("risk/fraud-detector v2")
     for told in ("2026-05", "Apache-2.0", "In production", "champion", "model.bin", "sealed"):
         assert told in text
+
+
+def test_a_version_that_only_points_elsewhere_is_flagged(pages, people, model):
+    made = sources.register_version(model, source="s3://bucket/far", by=people.bob)
+    text = page(pages.bob.get(HERE.format(made.number))).text()
+    assert text.count("Not held here") == 2
+    assert "s3://bucket/far" in text
+    assert "sealed" not in text
 
 
 @pytest.mark.parametrize(
