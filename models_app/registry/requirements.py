@@ -218,7 +218,7 @@ class Case:
 
     def _content(self) -> Requirement:
         told = f"It only points to {self.version.source or 'nothing'}; register a version with its files."
-        return Requirement("content", "Files held by the registry", "source", False, told, "site")
+        return Requirement("content", "Files held by the registry", "", False, told, "site")
 
     def _field(self, name: str, scope: str) -> Requirement:
         if name == "metrics":
@@ -365,8 +365,14 @@ def unmet(version: ModelVersion, *, to: str, missing: list[Requirement], next_st
         f"{version} cannot go to {to}: it lacks {labels}.",
         subject=str(version),
         missing=missing,
-        next_step=next_step or "Fill in what is missing on the version's page, then ask again.",
+        next_step=next_step or _next_step(missing),
     )
+
+
+def _next_step(missing: list[Requirement]) -> str:
+    if any(requirement.field for requirement in missing):
+        return "Fill in what is missing on the version's page, then ask again."
+    return " ".join(requirement.detail for requirement in missing)
 
 
 def _lowered(label: str) -> str:

@@ -64,13 +64,17 @@ def refusal(request: HttpRequest, error: errors.RegistryError) -> HttpResponse:
         page = absolute(request, reverse("web:promotion", args=[number]))
         parts = [error.why, f"Request #{number} waits for a review at {page}"]
     elif isinstance(error, errors.PolicyUnmet):
-        parts = [error.why, f"Fill it in at {_page(request, error)} and ask again."]
+        parts = [error.why, _way_out(request, error)]
     return answer(status, code, " ".join(part for part in parts if part))
 
 
-def _page(request: HttpRequest, error: errors.PolicyUnmet) -> str:
+def _way_out(request: HttpRequest, error: errors.PolicyUnmet) -> str:
     name, _, number = error.subject.rpartition("@")
-    return absolute(request, reverse("web:version_edit", args=[name, number]))
+    if any(item.field for item in error.missing):
+        return f"Fill it in at {absolute(request, reverse('web:version_edit', args=[name, number]))} and ask again."
+    # Time, or other files: nothing that a form takes.
+    page = absolute(request, reverse("web:version", args=[name, number]))
+    return f"{error.next_step} See {page}".strip()
 
 
 def absolute(request: HttpRequest, path: str) -> str:

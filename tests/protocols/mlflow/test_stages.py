@@ -2,8 +2,8 @@
 
 import pytest
 
-from models_app.models import ModelVersion, StageTransition
-from models_app.registry import catalog
+from models_app.models import ModelVersion, PromotionRequest, StageTransition
+from models_app.registry import catalog, policies
 from tests import builders
 
 from .registry_asking import ask, get_version, good, make_model, make_version, refused
@@ -82,6 +82,22 @@ def test_production_demands_content_that_is_held_here(api, people, fraud):
         ask(api.carol, MOVE, name="fraud", version="1", stage="Production"), 409, "RESOURCE_CONFLICT"
     )
     assert "it lacks files held by the registry" in said
+    assert "It only points to s3://" in said
+    assert "http://testserver/models/fraud@1/" in said
+    assert "Fill it in" not in said
+
+
+def test_what_waits_for_people_is_no_form_to_fill_in(api, people):
+    model = builders.model("fraud", by=people.alice, team="risk")
+    builders.complete_version(model, by=people.alice)
+    policies.set_policy(
+        stage="production", team=people.risk, rules={"approvals": {"count": 2}}, by=people.erin
+    )
+    said = refused(
+        ask(api.carol, MOVE, name="fraud", version="1", stage="Production"), 409, "RESOURCE_CONFLICT"
+    )
+    assert "approvals" in said
+    assert said.endswith(f"http://testserver/approvals/{PromotionRequest.objects.get().pk}/")
 
 
 def test_production_takes_the_role_and_keeps_or_archives_the_former(api, people):
