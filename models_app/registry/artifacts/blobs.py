@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.utils import timezone
 
 from models_app.models import Blob
 
 from . import storage
+
+# Far less than the time for which the sweep spares young blobs.
+TOUCHED_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,14 @@ def keep(files: Iterable[StoredFile]) -> None:
     """
     now = timezone.now()
     sizes = {file.sha256: file.size for file in files}
+    # Touched lately is touched: files that many versions share would make their callers wait for each other.
+    young = Blob.objects.filter(sha256__in=list(sizes), touched_at__gt=now - TOUCHED_EVERY)
+    wanted = sizes.keys() - set(young.values_list("sha256", flat=True))
     rows = [
-        Blob(sha256=sha256, size=sizes[sha256], created_at=now, touched_at=now) for sha256 in sorted(sizes)
+        Blob(sha256=sha256, size=sizes[sha256], created_at=now, touched_at=now) for sha256 in sorted(wanted)
     ]
+    if not rows:
+        return
     Blob.objects.bulk_create(
         rows,
         batch_size=500,

@@ -41,6 +41,7 @@ _DATASETS = Prepared(
     int,
     int,
 )
+_KEYWORDS = Prepared(lambda pk: SearchDocument.objects.filter(pk=pk).values_list("keywords"), int)
 _FRAMEWORK = Prepared(lambda pk: ModelVersion.objects.filter(pk=pk).order_by().values_list("framework"), int)
 
 
@@ -89,26 +90,45 @@ def tags_changed(model: RegisteredModel) -> None:
 
 def touch(model: RegisteredModel) -> None:
     """Take over what changes when a version moves or is named: stages, counts and the time. One statement."""
-    document = SearchDocument(
-        model_id=model.pk,
-        in_production=model.newest_production_id is not None,
-        in_staging=model.newest_staging_id is not None,
-        version_count=model.version_count,
-        updated_at=model.updated_at,
-    )
-    prepared.update(document, "in_production", "in_staging", "version_count", "updated_at")
+    _touch(model, SearchDocument(model_id=model.pk))
+
+
+def _touch(model: RegisteredModel, document: SearchDocument, *columns: str) -> None:
+    document.in_production = model.newest_production_id is not None
+    document.in_staging = model.newest_staging_id is not None
+    document.version_count = model.version_count
+    document.updated_at = model.updated_at
+    prepared.update(document, *columns, "in_production", "in_staging", "version_count", "updated_at")
 
 
 def version_added(model: RegisteredModel, version: ModelVersion, *, has_metrics: bool) -> None:
-    """Take over a new version. Of one that says nothing of itself only what it replaces goes; words of its
-    predecessors stay till the next full refresh.
+    """Take over a new version: its words are added to what is there, and it counts where nothing is in production.
+
+    Words of its predecessors stay till the next full refresh.
     """
-    if version.dataset_name or version.framework or version.license or has_metrics:
-        refresh([model.pk])
-        return
-    if model.newest_production_id is None and model.version_count > 1:
+    counts = model.newest_production_id is None
+    if counts and (has_metrics or model.version_count > 1):
         SearchMetric.objects.filter(document=model.pk).delete()
-    touch(model)
+        measured = leading(VersionMetric.objects.filter(version=version)) if has_metrics else {}
+        SearchMetric.objects.bulk_create(
+            [
+                SearchMetric(document_id=model.pk, name=name, value=metric.value)
+                for name, metric in measured.items()
+            ]
+        )
+    document = SearchDocument(
+        model_id=model.pk, library=model.library, license=model.license or (version.license if counts else "")
+    )
+    columns = ["library"] if model.library else []
+    if document.license:
+        columns.append("license")
+    words = [version.dataset_name, version.framework if counts else "", model.library]
+    for (known,) in _KEYWORDS(model.pk):
+        there = set(known.split())
+        if new := [word for part in words for word in text.name_words(part) if word not in there]:
+            document.keywords = " ".join([known, *dict.fromkeys(new)])[: text.MAX_BODY]
+            columns.append("keywords")
+    _touch(model, document, *columns)
 
 
 def forget(model: RegisteredModel) -> None:
