@@ -38,7 +38,8 @@ def handle(exception: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(exception, errors.RegistryError):
         if request.method not in SAFE_METHODS and (actor := getattr(request, "actor", None)) is not None:
             set_rollback()
-            audit.refuse(exception, by=actor, what=f"{request.method} {request.path}")
+            name = str((context.get("kwargs") or {}).get("name", ""))
+            audit.refuse(exception, by=actor, what=f"{request.method} {request.path}", model=name)
         return _refusal(exception, request)
     if isinstance(exception, Http404):
         exception = exceptions.NotFound("There is nothing here.")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from django import forms
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from django_filters.fields import IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from models_app.http.moments import MomentField
 from models_app.models import Stage, VersionMetric
 from models_app.registry.errors import Invalid
 from models_app.registry.search.grammar import parse_metrics
-
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def person(source: str, help_text: str = "Username.") -> serializers.CharField:
@@ -50,23 +46,6 @@ class Names(serializers.ListField):
 
     def to_representation(self, value: Any) -> list[str]:
         return [row.name for row in value.all()]
-
-
-class MomentField(IsoDateTimeField):
-    """A moment that every database can compare with."""
-
-    def to_python(self, value: Any) -> Any:
-        moment = super().to_python(value)
-        if moment is None:
-            return None
-        try:
-            # In UTC: databases know fewer offsets than Python.
-            moment = moment.astimezone(UTC)
-        except OverflowError:
-            moment = LATEST
-        if not EARLIEST <= moment < LATEST:
-            raise forms.ValidationError("A moment from 1900 to 9998, like 2026-05-03T12:00:00Z.")
-        return moment
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)

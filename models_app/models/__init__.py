@@ -14,7 +14,7 @@ from .approvals import (
     Verdict,
 )
 from .artifacts import ArtifactTree, ArtifactUpload, Blob, Manifest, ManifestEntry, TreeEntry
-from .audit import AuditCheckpoint, AuditEvent, AuditLink
+from .audit import AuditCheckpoint, AuditEvent, AuditLink, AuditVerification
 from .catalog import (
     EvaluationReport,
     ModelRedirect,
@@ -68,6 +68,7 @@ __all__ = [
     "AuditCheckpoint",
     "AuditEvent",
     "AuditLink",
+    "AuditVerification",
     "Blob",
     "Check",
     "CheckState",

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
+
+from .catalog import ModelRedirect, RegisteredModel
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def of_teams(self, team_ids: Iterable[int]) -> AuditEventQuerySet:
+        """What concerns models that these teams have now."""
+        return self.filter(model_ref__in=RegisteredModel.objects.filter(team__in=list(team_ids)).values("pk"))
+
+    def about_model(self, name: str) -> AuditEventQuerySet:
+        """What concerns a model and its versions: whatever has this name, had it, or had it when it was deleted."""
+        gone = AuditEvent.objects.filter(verb="model.deleted", subject=name).order_by()
+        return self.filter(
+            Q(model_ref__in=RegisteredModel.objects.filter(name=name).values("pk"))
+            | Q(model_ref__in=ModelRedirect.objects.filter(name=name).values("model"))
+            | Q(model_ref__in=gone.values("model_ref"))
+        )
+
+    def between(self, after: datetime | None, before: datetime | None) -> AuditEventQuerySet:
+        """From the first moment on, up to and without the second."""
+        rows = self if after is None else self.filter(at__gte=after)
+        return rows if before is None else rows.filter(at__lt=before)
+
+    def saying(self, words: str) -> AuditEventQuerySet:
+        """Those whose subject holds every one of these words."""
+        rows = self
+        for word in words.split():
+            rows = rows.filter(subject__icontains=word)
+        return rows
 
 
 class AuditEvent(models.Model):
@@ -35,6 +67,8 @@ class AuditEvent(models.Model):
         max_length=300, blank=True, editable=False, help_text="The policy versions it was decided under."
     )
 
+    objects = AuditEventQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
         indexes = [
@@ -42,6 +76,8 @@ class AuditEvent(models.Model):
             models.Index(fields=["actor_name", "-id"], name="audit_of_actor"),
             models.Index(fields=["verb", "-id"], name="audit_of_verb"),
             models.Index(fields=["-id"], condition=models.Q(refused=True), name="audit_refused"),
+            models.Index(fields=["at"], name="audit_by_time"),
+            models.Index(fields=["request_id"], condition=~models.Q(request_id=""), name="audit_of_request"),
         ]
 
     def __str__(self) -> str:
@@ -92,3 +128,21 @@ class AuditCheckpoint(models.Model):
             "public_key": self.public_key,
             "signature": self.signature,
         }
+
+
+class AuditVerification(models.Model):
+    """One look at the whole chain, and what it found. `ended_at` is empty while it goes on, or when it was cut off."""
+
+    started_at = models.DateTimeField(default=timezone.now, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+    links = models.BigIntegerField(default=0, editable=False, help_text="How many links hold.")
+    head = models.CharField(max_length=64, blank=True, editable=False, help_text="The last of their hashes.")
+    problem = models.CharField(max_length=300, blank=True, editable=False, help_text="The first thing wrong.")
+    event_ref = models.BigIntegerField(null=True, editable=False, help_text="The record it is wrong with.")
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["-ended_at"], name="audit_verified")]
+
+    def __str__(self) -> str:
+        return self.problem or f"{self.links} links hold"

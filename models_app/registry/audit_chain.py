@@ -19,14 +19,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from models_app.models import AuditCheckpoint, AuditEvent, AuditLink
+from models_app.models import AuditCheckpoint, AuditEvent, AuditLink, AuditVerification
+
+from . import audit
+from .access import Actor, Right, require_login, require_scope
+from .errors import Conflict, Forbidden
 
 START = "0" * 64
 BATCH = 500
 # A record's number is taken before its transaction commits: younger ones may still be missing between older ones.
 SETTLED = timedelta(seconds=10)
+# Looking at the whole chain takes a while: once a day, and again when a look was cut off (a restart, say).
+VERIFY_EVERY = timedelta(days=1)
+VERIFY_AGAIN = timedelta(hours=1)
+# How far below the last sealed record younger ones may still wait, and how many that wait are counted.
+LATE = 10_000
+MOST_COUNTED = 10_000
 FIELDS = (
     "id",
     "at",
@@ -47,15 +58,19 @@ FIELDS = (
 )
 
 
-def canonical(record: dict[str, Any]) -> bytes:
-    """A record as the bytes that are hashed: JSON with sorted keys, no spaces, times in UTC with microseconds."""
-    plain = {
+def plain(record: dict[str, Any]) -> dict[str, Any]:
+    """A record with its times as texts."""
+    return {
         name: value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         if isinstance(value, datetime)
         else value
         for name, value in record.items()
     }
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def canonical(record: dict[str, Any]) -> bytes:
+    """A record as the bytes that are hashed: JSON with sorted keys, no spaces, times in UTC with microseconds."""
+    return json.dumps(plain(record), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def link_hash(former: str, record: dict[str, Any]) -> str:
@@ -86,6 +101,15 @@ def _unsealed(batch: int) -> list[dict[str, Any]]:
     settled = timezone.now() - SETTLED
     rows = AuditEvent.objects.filter(link=None, at__lt=settled).order_by("id")
     return list(rows.values(*FIELDS)[:batch])
+
+
+def exported(rows: QuerySet[AuditEvent], *, chunk: int) -> Iterator[dict[str, Any]]:
+    """Records as they are hashed, each with its place in the chain and its hash (null while it waits), oldest first.
+
+    Reads as it is asked to go on, `chunk` at a time.
+    """
+    values = rows.order_by("id").values(*FIELDS, position=F("link__position"), hash=F("link__hash"))
+    return map(plain, values.iterator(chunk_size=chunk))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +144,52 @@ def verify(*, progress: Any = None) -> Verdict:
         if why := why_not_valid(checkpoint.as_dict()):
             return _broken(position, former, why, None)
     return Verdict(position, AuditEvent.objects.filter(link=None).count(), former)
+
+
+def prove(*, progress: Any = None) -> Verdict:
+    """`verify`, and keep what it found for `standing`."""
+    look = AuditVerification.objects.create()
+    found = verify(progress=progress)
+    look.links, look.head = found.links, found.head
+    look.problem, look.event_ref = found.problem[:300], found.event_id
+    look.ended_at = timezone.now()
+    look.save()
+    return found
+
+
+def verification_is_due() -> bool:
+    """Whether the last look at the whole chain is a day old, and none began within the hour."""
+    now = timezone.now()
+    looks = AuditVerification.objects.filter(
+        Q(ended_at__gt=now - VERIFY_EVERY) | Q(started_at__gt=now - VERIFY_AGAIN, ended_at=None)
+    )
+    return not looks.exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the chain stands, as far as that costs nothing to know. `waiting` counts no further than MOST_COUNTED."""
+
+    sealed: int
+    waiting: int
+    checkpoint: AuditCheckpoint | None
+    verification: AuditVerification | None
+
+    @property
+    def waiting_is_capped(self) -> bool:
+        return self.waiting >= MOST_COUNTED
+
+
+def standing() -> Standing:
+    """Where the chain stands, and what the last look at the whole of it found."""
+    last = AuditLink.objects.order_by("-position").first()
+    waiting = AuditEvent.objects.filter(link=None, id__gt=last.event_id - LATE if last else 0).order_by()
+    return Standing(
+        sealed=last.position if last else 0,
+        waiting=waiting.values("pk")[:MOST_COUNTED].count(),
+        checkpoint=newest_checkpoint(),
+        verification=AuditVerification.objects.exclude(ended_at=None).order_by("-ended_at", "-id").first(),
+    )
 
 
 def _broken(position: int, head: str, problem: str, event_id: int | None) -> Verdict:
@@ -170,6 +240,36 @@ def checkpoint() -> AuditCheckpoint | None:
     )
     made.signature = key.sign(_statement(made.as_dict())).hex()
     made.save(force_insert=True)
+    return made
+
+
+def newest_checkpoint() -> AuditCheckpoint | None:
+    """The last signed checkpoint, if there is one."""
+    return AuditCheckpoint.objects.order_by("-id").first()
+
+
+def ask_checkpoint(*, by: Actor) -> AuditCheckpoint:
+    """A new checkpoint for a site admin, on record. Raises Forbidden, or Conflict while nothing is sealed."""
+    require_login(by)
+    require_scope(by, Right.MANAGE_TEAM)
+    if not by.is_site_admin:
+        raise Forbidden(
+            "Only site admins sign checkpoints of the audit.",
+            next_step="Ask one; the newest checkpoint can be read by whoever may read the audit.",
+        )
+    with transaction.atomic():
+        made = checkpoint()
+        if made is None:
+            raise Conflict(
+                "Nothing is sealed yet.",
+                next_step="Records are sealed by the worker seconds after they are made.",
+            )
+        audit.record(
+            "audit.checkpoint_signed",
+            by=by,
+            subject=f"position {made.position}",
+            after={"position": made.position, "hash": made.hash},
+        )
     return made
 
 

@@ -79,8 +79,9 @@ def page(*methods: str, login: bool = False) -> Callable[[View], View]:
             except errors.Unauthenticated:
                 return to_login(request)
             except errors.RegistryError as error:
-                tell_refusal(request, error)
-                return refusal(request, error, name=str(kwargs.get("name", "")))
+                name = str(kwargs.get("name", ""))
+                tell_refusal(request, error, name=name)
+                return refusal(request, error, name=name)
 
         return never_cache(guarded)
 
@@ -129,10 +130,10 @@ def status_of(error: errors.RegistryError) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 400)
 
 
-def tell_refusal(request: PageRequest, error: errors.RegistryError) -> None:
-    """Into the audit, when a change was refused to somebody."""
+def tell_refusal(request: PageRequest, error: errors.RegistryError, *, name: str = "") -> None:
+    """Into the audit, when a change was refused to somebody; `name` is that of the model it was about."""
     if request.method not in ("GET", "HEAD"):
-        audit.refuse(error, by=request.actor, what=f"{request.method} {request.path}")
+        audit.refuse(error, by=request.actor, what=f"{request.method} {request.path}", model=name)
 
 
 def refusal(request: PageRequest, error: errors.RegistryError, *, name: str = "") -> HttpResponse:

@@ -8,6 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from models_app.registry import audit_chain
+from models_app.registry.access import Actor
+from models_app.registry.errors import Conflict
 
 
 class Command(BaseCommand):
@@ -16,7 +18,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         while audit_chain.seal():
             pass
-        made = audit_chain.checkpoint()
-        if made is None:
-            raise CommandError("Nothing is sealed yet.")
+        try:
+            made = audit_chain.ask_checkpoint(by=Actor.system(door="shell"))
+        except Conflict as error:
+            raise CommandError(error.why) from error
         self.stdout.write(json.dumps(made.as_dict()))

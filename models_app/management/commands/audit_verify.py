@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, checkpoint: Path | None, public_key: str, **options: Any) -> None:
         quiet = options["verbosity"] == 0
-        found = audit_chain.verify(progress=None if quiet else self._told)
+        found = audit_chain.prove(progress=None if quiet else self._told)
         if found.problem:
             raise CommandError(f"The chain breaks at link {found.links + 1}: {found.problem}")
         if checkpoint is not None:

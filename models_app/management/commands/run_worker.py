@@ -13,7 +13,7 @@ from django.db import close_old_connections
 
 from models_app.tasks.deliveries import Turns, deliver
 from models_app.tasks.dispatcher import dispatch
-from models_app.tasks.governance import keep_up
+from models_app.tasks.governance import Prover, keep_up, prove_audit
 from models_app.tasks.periodic import tidy
 
 log = logging.getLogger(__name__)
@@ -44,10 +44,15 @@ class Command(BaseCommand):
 
     def _work(self, stop: threading.Event, turns: Turns, *, once: bool, poll: float) -> None:
         next_tidy = next_keep_up = 0.0
+        prover = Prover()
         while not stop.is_set():
             try:
                 if time.monotonic() >= next_tidy:
                     tidy()
+                    if once:
+                        prove_audit()
+                    else:
+                        prover.begin()
                     next_tidy = time.monotonic() + TIDY_EVERY
                 busy = dispatch() > 0
                 if time.monotonic() >= next_keep_up:
