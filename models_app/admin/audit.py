@@ -11,7 +11,7 @@ from .base import RegistryAdmin
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(RegistryAdmin):
-    list_display = ("at", "actor_name", "verb", "subject", "reason", "door")
-    list_filter = ("door",)
+    list_display = ("at", "actor_name", "verb", "subject", "reason", "door", "refused")
+    list_filter = ("refused", "door")
     search_fields = ("subject", "actor_name", "verb", "request_id")
     ordering = ("-id",)

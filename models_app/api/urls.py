@@ -21,6 +21,7 @@ from .approvals import (
     RequestReviewers,
     RequestWithdraw,
 )
+from .audit import AuditExport, AuditList, Checkpoint
 from .checks import CheckList
 from .compare import Compare
 from .datasets import DatasetDetail, DatasetList
@@ -129,6 +130,9 @@ v1 = [
     path("policies", PolicyList.as_view(), name="policies"),
     path("policies/dry-run", PolicyDryRun.as_view(), name="policy_dry_run"),
     path("policies/<api_number:id>", PolicyDetail.as_view(), name="policy"),
+    path("audit", AuditList.as_view(), name="audit"),
+    path("audit/export", AuditExport.as_view(), name="audit_export"),
+    path("audit/checkpoint", Checkpoint.as_view(), name="audit_checkpoint"),
     path("stages/<str:stage>", InStage.as_view(), name="stage"),
     path("runs", RunList.as_view(), name="runs"),
     path("runs/<str:uid>", RunDetail.as_view(), name="run"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
-from django_filters.fields import IsoDateTimeField
+from django_filters.fields import IsoDateTimeField  # type: ignore[import-untyped]
 
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 

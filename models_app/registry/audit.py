@@ -12,10 +12,12 @@ from models_app.models import AuditEvent, RegisteredModel, Role
 
 from . import prepared
 from .access import Actor, Right, require_login, require_scope
-from .errors import Forbidden, PolicyUnmet, RegistryError
+from .errors import Forbidden, Invalid, PolicyUnmet, RegistryError
 
 if TYPE_CHECKING:
     from models_app.models.audit import AuditEventQuerySet
+
+MOST_WORDS = 20
 
 
 def record(
@@ -122,14 +124,19 @@ def narrowed(
 ) -> AuditEventQuerySet:
     """Records that fit everything given: who, which model (by present or former name), what was done, through which
     door, refused or not, from when to before when, in which request, with which words in the subject.
+
+    Raises Invalid("q") for more words than anybody types.
     """
+    words = (q or "").split()
+    if len(words) > MOST_WORDS:
+        raise Invalid("q", f"At most {MOST_WORDS} words.")
     exactly = {"actor_name": person, "verb": verb, "door": door, "request_id": request_id}
     rows = rows.filter(**{column: value for column, value in exactly.items() if value})
     if refused is not None:
         rows = rows.filter(refused=refused)
     if model:
         rows = rows.about_model(model)
-    return rows.between(after, before).saying(q or "")
+    return rows.between(after, before).saying(words)
 
 
 def last_change() -> datetime | None:

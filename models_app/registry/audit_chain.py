@@ -158,12 +158,12 @@ def prove(*, progress: Any = None) -> Verdict:
 
 
 def verification_is_due() -> bool:
-    """Whether the last look at the whole chain is a day old, and none began within the hour."""
+    """Whether there is a chain, the last look at the whole of it is a day old, and none began within the hour."""
     now = timezone.now()
     looks = AuditVerification.objects.filter(
         Q(ended_at__gt=now - VERIFY_EVERY) | Q(started_at__gt=now - VERIFY_AGAIN, ended_at=None)
     )
-    return not looks.exists()
+    return not looks.exists() and AuditLink.objects.exists()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,9 @@ class Prover:
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Look whether it is time, unless a look is under way. A stopping worker does not wait for it."""
-        if self._thread is None or not self._thread.is_alive():
+        """Look at the chain when it is time. A stopping worker does not wait for it."""
+        under_way = self._thread is not None and self._thread.is_alive()
+        if not under_way and audit_chain.verification_is_due():
             self._thread = threading.Thread(target=self._prove, name="prove the audit", daemon=True)
             self._thread.start()
 

@@ -6,28 +6,14 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from models_app.http.paging import keyset_page
-from models_app.models import AuditEvent
 from models_app.registry import audit, lifecycle
 from models_app.registry.access import get_model
 
 from .door import PageRequest, page
 from .models import frame
+from .sentences import goes_to, words_for
 
 PAGE = 50
-VERBS = {
-    "model.registered": "registered the model",
-    "model.updated": "changed the model",
-    "model.tags_set": "set tags",
-    "model.renamed": "renamed the model",
-    "version.registered": "registered",
-    "version.updated": "changed",
-    "version.moved": "moved",
-    "version.rolled_back": "rolled back",
-    "version.deleted": "deleted",
-    "alias.set": "set an alias of",
-    "alias.deleted": "removed an alias of",
-    "lineage.linked": "linked",
-}
 
 
 @page()
@@ -40,14 +26,8 @@ def model(request: PageRequest, name: str) -> HttpResponse:
     context = frame(request, shown, "activity") | {
         "transitions": lifecycle.history(shown)[:PAGE],
         "events": [
-            {"event": event, "verb": VERBS.get(event.verb, event.verb), "to": _to(event)}
-            for event in listed.items
+            {"event": event, "verb": words_for(event), "to": goes_to(event)} for event in listed.items
         ],
         "next_cursor": listed.next_cursor,
     }
     return render(request, "activity/activity.html", context)
-
-
-def _to(event: AuditEvent) -> str:
-    """Where a version went, for the sentence."""
-    return event.after.get("stage", "") if event.verb in ("version.moved", "version.rolled_back") else ""

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from models_app.registry import approvals
+from models_app.registry import approvals, audit
 
 # More are told as “99+”.
 MOST_WAITING = 100
@@ -24,7 +24,7 @@ def _version() -> str:
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """Context of the frame; the view adds `section`. `waiting_count` is asked only where a template tells it."""
+    """Context of the frame; the view adds `section`. The others are asked only where a template tells them."""
     actor = getattr(request, "actor", None)
 
     @cache
@@ -33,7 +33,12 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             return 0
         return approvals.waiting_for(actor)[:MOST_WAITING].count()
 
-    return {"modelry_version": _version(), "actor": actor, "waiting_count": waiting_count}
+    return {
+        "modelry_version": _version(),
+        "actor": actor,
+        "waiting_count": waiting_count,
+        "may_read_audit": lambda: actor is not None and audit.may_read(actor),
+    }
 
 
 def site_address(request: HttpRequest) -> str:

@@ -7,7 +7,7 @@ with the reason. `WRITE=1 script/test tests/house/test_query_counts.py` writes q
 import pytest
 from django.test import Client
 
-from models_app.models import Dataset, Policy, PromotionRequest, Run, Stage, Verdict
+from models_app.models import AuditCheckpoint, Dataset, Policy, PromotionRequest, Run, Stage, Verdict
 from models_app.registry import catalog, checks, policies, promotions, reviews, runs
 from models_app.registry.access import get_model, get_version
 from tests import builders
@@ -40,6 +40,12 @@ ROUTES = {
     "web:team_policies": "/teams/risk/policies/",
     "web:help_clients": "/help/clients/",
     "web:run": "/runs/{run}/",
+    "web:audit": "/audit/",
+    "web:audit_csv": "/audit/export.csv",
+    "web:audit_jsonl": "/audit/export.jsonl",
+    "api:audit": "/api/v1/audit",
+    "api:audit_export": "/api/v1/audit/export",
+    "api:audit_checkpoint": "/api/v1/audit/checkpoint",
     "api:me": "/api/v1/me",
     "api:models": "/api/v1/models",
     "api:model": "/api/v1/models/risk/m0",
@@ -148,6 +154,7 @@ def one_of_each(people) -> None:
         stage=Stage.PRODUCTION, team=people.risk, rules={"approvals": {"count": 0}}, by=people.erin
     )
     checks.report(first, name="ci", state="success", by=by)
+    AuditCheckpoint.objects.create(position=1, hash="0" * 64, public_key="", signature="")
     token(by)
 
 
@@ -186,6 +193,10 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
     page = Client(raise_request_exception=False)
     page.force_login(people.alice.user)
     api = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {secret}"})
+    # What takes an admin of the team.
+    admin_page = Client(raise_request_exception=False)
+    admin_page.force_login(people.erin.user)
+    admin_api = Client(headers={"Authorization": f"Bearer {token(people.erin)}"})
     ids = {
         "run": Run.objects.order_by("pk")[0].uid,
         "dataset": Dataset.objects.order_by("pk")[0].pk,
@@ -198,7 +209,9 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         if name not in there:
             continue
         path = path.format(**ids)
-        client = api if name.startswith("api:") else page
+        of_admins = name.partition(":")[2].startswith("audit")
+        pages, calls = (admin_page, admin_api) if of_admins else (page, api)
+        client = calls if name.startswith("api:") else pages
         first = client.get(path)  # also warms what is asked for once per process
         read(first)
         if first.status_code != 200:

@@ -34,7 +34,7 @@ def test_the_commands_prove_and_sign(later, capsys, tmp_path):
     call_command("audit_verify", verbosity=0, checkpoint=kept)
     assert "The chain holds" in capsys.readouterr().out
     with lifted():
-        AuditEvent.objects.filter(pk=AuditEvent.objects.first().pk).update(reason="never said")
+        AuditEvent.objects.filter(pk=AuditEvent.objects.earliest("id").pk).update(reason="never said")
     with pytest.raises(CommandError, match="not what was sealed"):
         call_command("audit_verify", verbosity=0)
 

@@ -25,6 +25,7 @@ GOES_ON = [302, 302, 302, 302, 302, 302, 302, "login"]
 ALL = [200] * 8
 OF_OWNERS = [403, 403, 200, 403, 200, 403, 200, "login"]
 OF_CONTRIBUTORS = [403, 200, 200, 403, 200, 403, 200, "login"]
+OF_ADMINS = [403, 403, 403, 403, 200, 403, 200, "login"]
 OF_WHO_ROLLS_BACK = [403, 403, 200, 200, 200, 403, 200, "login"]
 GET = {
     "/": READS,
@@ -54,6 +55,9 @@ GET = {
     A: READS,
     "/help/clients/": ALL,
     "/runs/{run}/": READS,
+    "/audit/": OF_ADMINS,
+    "/audit/export.csv": OF_ADMINS,
+    "/audit/export.jsonl": OF_ADMINS,
 }
 # What the site says to anyone who cannot log in, once it is told to.
 PUBLIC = {path for path, expected in GET.items() if expected[0] in (200, 302)} - {

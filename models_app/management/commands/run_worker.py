@@ -49,15 +49,14 @@ class Command(BaseCommand):
             try:
                 if time.monotonic() >= next_tidy:
                     tidy()
-                    if once:
-                        prove_audit()
-                    else:
-                        prover.begin()
                     next_tidy = time.monotonic() + TIDY_EVERY
                 busy = dispatch() > 0
                 if time.monotonic() >= next_keep_up:
                     # While there is more to seal than a batch holds, go on at once.
-                    next_keep_up = time.monotonic() + (0 if keep_up() else KEEP_UP_EVERY)
+                    more = keep_up() > 0
+                    next_keep_up = time.monotonic() + (0 if more else KEEP_UP_EVERY)
+                    if not more:
+                        prove_audit() if once else prover.begin()
                 if once:
                     busy = deliver() > 0 or busy
                 else:

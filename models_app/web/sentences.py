@@ -1,0 +1,99 @@
+"""What was done, in words: `who` + these + the subject is a sentence."""
+
+from __future__ import annotations
+
+from models_app.models import AuditEvent
+
+# Noun → verb → words. A test compares with what the core records.
+NOUNS: dict[str, dict[str, str]] = {
+    "Models": {
+        "model.registered": "registered the model",
+        "model.updated": "changed the model",
+        "model.tags_set": "set tags of",
+        "model.tag_set": "set a tag of",
+        "model.tag_deleted": "removed a tag of",
+        "model.renamed": "renamed a model to",
+        "model.deleted": "deleted the model",
+    },
+    "Versions": {
+        "version.registered": "registered",
+        "version.updated": "changed",
+        "version.moved": "moved",
+        "version.rolled_back": "rolled back",
+        "version.tag_set": "set a tag of",
+        "version.tag_deleted": "removed a tag of",
+        "version.deleted": "deleted",
+        "alias.set": "set an alias of",
+        "alias.deleted": "removed an alias of",
+        "lineage.linked": "linked",
+        "check.reported": "reported a check of",
+    },
+    "Approvals": {
+        "promotion.requested": "asked to promote",
+        "promotion.review_requested": "asked for reviews of",
+        "promotion.reviewed": "reviewed",
+        "promotion.commented": "commented on",
+        "promotion.dismissed": "dismissed an approval of",
+        "promotion.changes_requested": "asked for changes to",
+        "promotion.promoted": "finished the promotion of",
+        "promotion.rejected": "rejected the promotion of",
+        "promotion.withdrawn": "withdrew the request for",
+        "promotion.expired": "let the request expire for",
+        "promotion.emergency": "promoted in an emergency",
+        "promotion.reviewed_after": "reviewed the emergency of",
+        "policy.set": "set the policy",
+    },
+    "Refusals": {"refused": "was refused"},
+    "People and teams": {
+        "user.created": "created the person",
+        "user.updated": "changed the profile of",
+        "user.account_set": "changed the account of",
+        "token.created": "made the token",
+        "token.revoked": "revoked the token",
+        "team.created": "created the team",
+        "team.updated": "changed the team",
+        "team.role_set": "set the role of",
+        "team.member_removed": "took out of the team",
+    },
+    "Training": {
+        "experiment.created": "created the experiment",
+        "experiment.renamed": "renamed an experiment to",
+        "experiment.deleted": "deleted the experiment",
+        "experiment.restored": "restored the experiment",
+        "run.created": "started the run",
+        "run.finished": "finished the run",
+        "run.deleted": "deleted the run",
+        "run.restored": "restored the run",
+        "dataset.registered": "registered the dataset",
+        "logged_model.created": "logged the model",
+        "logged_model.finished": "finished logging the model",
+        "logged_model.deleted": "deleted the logged model",
+        "artifacts.removed": "removed files of",
+    },
+    "Webhooks and audit": {
+        "webhook.created": "created the webhook",
+        "webhook.updated": "changed the webhook",
+        "webhook.deleted": "deleted the webhook",
+        "webhook.redelivered": "sent again a message of the webhook",
+        "audit.checkpoint_signed": "signed the audit up to",
+    },
+}
+WORDS = {verb: words for verbs in NOUNS.values() for verb, words in verbs.items()}
+DOORS = {
+    "web": "Pages",
+    "api": "REST",
+    "mlflow": "MLflow",
+    "admin": "Admin",
+    "shell": "Command line",
+    "task": "Worker",
+}
+
+
+def words_for(event: AuditEvent) -> str:
+    """What was done, to stand before the subject; a verb that has no words is told as it is."""
+    return WORDS.get(event.verb, event.verb)
+
+
+def goes_to(event: AuditEvent) -> str:
+    """Where a version went, to stand behind the subject."""
+    return event.after.get("stage", "") if event.verb in ("version.moved", "version.rolled_back") else ""
