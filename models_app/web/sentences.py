@@ -70,6 +70,14 @@ NOUNS: dict[str, dict[str, str]] = {
         "logged_model.deleted": "deleted the logged model",
         "artifacts.removed": "removed files of",
     },
+    "Moving in": {
+        "model.imported": "took over the model",
+        "version.imported": "took over",
+        "alias.imported": "took over an alias of",
+        "experiment.imported": "took over the experiment",
+        "run.imported": "took over the run",
+        "logged_model.imported": "took over the logged model",
+    },
     "Webhooks and audit": {
         "webhook.created": "created the webhook",
         "webhook.updated": "changed the webhook",
