@@ -38,6 +38,8 @@ VERIFY_AGAIN = timedelta(hours=1)
 # How far below the last sealed record younger ones may still wait, and how many that wait are counted.
 LATE = 10_000
 MOST_COUNTED = 10_000
+# A transaction may commit this many records after younger ones.
+LATE = 10_000
 FIELDS = (
     "id",
     "at",
@@ -83,7 +85,7 @@ def seal(*, batch: int = BATCH) -> int:
     with transaction.atomic():
         last = AuditLink.objects.order_by("-position").first()
         position, former = (last.position, last.hash) if last else (0, START)
-        records = _unsealed(batch)
+        records = _unsealed(batch, behind=last.event_id if last else 0)
         links = []
         for record in records:
             position += 1
@@ -97,9 +99,10 @@ def seal(*, batch: int = BATCH) -> int:
         return len(links)
 
 
-def _unsealed(batch: int) -> list[dict[str, Any]]:
+def _unsealed(batch: int, *, behind: int) -> list[dict[str, Any]]:
+    """Records that settled and have no link yet; only near the last one sealed, as an anti-join over all would cost."""
     settled = timezone.now() - SETTLED
-    rows = AuditEvent.objects.filter(link=None, at__lt=settled).order_by("id")
+    rows = AuditEvent.objects.filter(link=None, at__lt=settled, id__gt=behind - LATE).order_by("id")
     return list(rows.values(*FIELDS)[:batch])
 
 

@@ -108,7 +108,7 @@ def test_production_takes_the_role_and_keeps_or_archives_the_former(api, people)
         ask(api.bob, MOVE, name="fraud", version="1", stage="Production"), 403, "PERMISSION_DENIED"
     )
     assert "approver" in said
-    assert "waits for a review at http://testserver/approvals/1/" in said
+    assert f"waits for a review at http://testserver/approvals/{PromotionRequest.objects.get().pk}/" in said
     move(api.carol, 1, "production")
     move(api.carol, 2, "Production")
     assert stages() == ["production", "production", "dev"]
