@@ -30,7 +30,7 @@ def client(name, script, *arguments, url, token=""):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-@pytest.fixture(scope="module", params=["mlflow3", "mlflow2"])
+@pytest.fixture(scope="module", params=["mlflow3"])
 def old(request, tmp_path_factory):
     """A real server that clients of one release filled: its address, what they said, and the release."""
     with originals.started(tmp_path_factory.mktemp("original")) as server:
@@ -75,7 +75,6 @@ def test_clients_find_on_modelry_what_they_had(old, live):
     } == {"same"}
 
 
-@pytest.mark.parametrize("old", ["mlflow3"], indirect=True)
 def test_a_move_that_is_killed_is_finished_by_the_next(old, live):
     url, said, release = old
     for seconds in (1.0, 2.0, 2.5, 3.0, 3.5):
