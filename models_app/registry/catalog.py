@@ -452,13 +452,6 @@ def add_metrics(version: ModelVersion, *, metrics: Any, by: Actor) -> ModelVersi
     return update_version(version, by=by, metadata={"metrics": metrics})
 
 
-def set_version_tags(
-    version: ModelVersion, *, tags: Mapping[str, str] | list[str], by: Actor
-) -> ModelVersion:
-    """Replace all tags of a version."""
-    return update_version(version, by=by, metadata={"tags": tags})
-
-
 @transaction.atomic
 def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_aliases: bool = False) -> None:
     """Delete a version; its number is never given out again.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from django.db import transaction
 from django.utils import timezone
 
@@ -13,8 +11,7 @@ from . import audit, events, lifecycle, reviews
 from .access import Actor, Right, require
 from .errors import Invalid
 from .metadata import clean_text, clean_url
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,99}")
+from .policy_rules import NAME
 
 
 def report(
@@ -24,7 +21,7 @@ def report(
 
     Raises Invalid, Forbidden.
     """
-    if not _NAME.fullmatch(name or ""):
+    if not NAME.fullmatch(name or ""):
         raise Invalid("name", "1 to 100 of letters, digits, spaces, “.”, “_”, “/” and “-”.")
     if state not in CheckState.values:
         raise Invalid("state", f"One of {', '.join(CheckState.values)}.")

@@ -11,12 +11,9 @@ from django.utils import timezone
 
 from models_app.models import Policy, PolicyVersion, RegisteredModel, Risk, Stage, Team
 
-from . import audit, events, policy_rules
+from . import audit, events, lifecycle, policy_rules
 from .access import Actor, Right, models_for, require
 from .errors import Invalid, NotFound
-from .metadata import clean_text
-
-MAX_REASON = 2_000
 
 
 def policies_for(actor: Actor) -> QuerySet[Policy]:
@@ -62,7 +59,7 @@ def set_policy(
         raise Invalid("scope", "A policy is for one team, one model, one level of risk, or the whole site.")
     _require_right(by, team, model)
     text = policy_rules.write(policy_rules.check(rules))
-    reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
+    reason = lifecycle.clean_reason(reason)
     Policy.objects.get_or_create(stage=stage, team=team, model=model, risk_level=risk_level)
     policy = Policy.objects.select_for_update(of=("self",)).get(
         stage=stage, team=team, model=model, risk_level=risk_level

@@ -32,7 +32,8 @@ COLLECTIONS = {
 }
 APPROVING = frozenset({Role.APPROVER.value, Role.ADMIN.value, Role.OWNER.value})
 _LOOP = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,99}")
+# What checks and expressions may be called.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,99}")
 
 
 class _Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -182,7 +183,7 @@ def _list_problems(rules: Rules) -> list[tuple[str, str]]:
     found += [
         ("checks", f"“{name[:60]}” is no name of a check.")
         for name in rules.checks
-        if not _NAME.fullmatch(name)
+        if not NAME.fullmatch(name)
     ]
     for where, ids in (("allowed", rules.licenses.allowed), ("forbidden", rules.licenses.forbidden)):
         for name in ids[:200]:
@@ -196,7 +197,7 @@ def _list_problems(rules: Rules) -> list[tuple[str, str]]:
 def _expression_problems(rules: Rules) -> list[tuple[str, str]]:
     found = []
     for rule in rules.expressions:
-        if not _NAME.fullmatch(rule.name):
+        if not NAME.fullmatch(rule.name):
             found.append(
                 ("expressions", "Each needs a name of letters, digits, spaces, “.”, “_”, “/” and “-”.")
             )

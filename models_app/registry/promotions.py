@@ -21,7 +21,7 @@ from models_app.models import (
 
 from . import lifecycle, requirements, reviews
 from .access import Actor, Right, has_role, require, require_login, require_scope
-from .approvals import MAX_BODY, MAX_REASON, Judgement, close, held, judge, names, open_request, tell
+from .approvals import MAX_BODY, Judgement, close, held, judge, names, open_request, tell
 from .errors import ApprovalNeeded, AskedInstead, Conflict, Forbidden, Invalid
 from .metadata import clean_text
 from .requirements import Case
@@ -126,7 +126,7 @@ def ask(
 
     Raises Invalid, Forbidden, Conflict when one is open already or the version is there.
     """
-    reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
+    reason = lifecycle.clean_reason(reason)
     with lifecycle.locked(version, to=to) as current:
         reviews.require_asking(current, by)
         if open_request(current, to=to) is not None:
@@ -157,7 +157,7 @@ def ask(
 
 def withdraw(request: PromotionRequest, *, by: Actor, reason: str = "") -> PromotionRequest:
     """Take a request back: its author, or who may edit the model. Raises Forbidden, Conflict."""
-    reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
+    reason = lifecycle.clean_reason(reason)
     with held(request) as current:
         require_login(by)
         require_scope(by, Right.REGISTER)
@@ -189,13 +189,14 @@ def break_glass(
 
     Raises Invalid without a reason, Forbidden, Conflict.
     """
-    reason = clean_text("reason", reason, limit=MAX_REASON, lines=True)
+    reason = lifecycle.clean_reason(reason)
     if not reason:
         raise Invalid("reason", "Say what the emergency is: it will be read.")
     with lifecycle.locked(version, to=to) as current:
         require(by, Right.MANAGE_TEAM, current.model.team)
         require_scope(by, Right.PROMOTE)
-        found = judge(current, to=to, request=open_request(current, to=to))
+        waiting = open_request(current, to=to)
+        found = judge(current, to=to, request=waiting)
         skipped = [demand.label for demand in found.missing]
         now = timezone.now()
         transition = lifecycle.change_stage(
@@ -206,10 +207,9 @@ def break_glass(
             keep_former=keep_former,
             policy=names(found.case),
         )
-        open_ = open_request(current, to=to)
-        if open_ is not None:
+        if waiting is not None:
             close(
-                open_, RequestState.WITHDRAWN, EntryKind.WITHDRAWN, by=by, body="Overtaken by an emergency."
+                waiting, RequestState.WITHDRAWN, EntryKind.WITHDRAWN, by=by, body="Overtaken by an emergency."
             )
         request = PromotionRequest.objects.create(
             model=current.model,

@@ -62,13 +62,3 @@ def place_of(path: str) -> Place | None:
         return Place("version", found["version"], below)
     kind: Literal["run", "logged model"] = "run" if found["run"] else "logged model"
     return Place(kind, found["run"] or found["model"], below, int(found["experiment"]))
-
-
-def place_of_uri(uri: str) -> Place | None:
-    """What a location of this server names: `mlflow-artifacts:/path`, without host or with an empty one."""
-    scheme, colon, rest = uri.partition(":")
-    if not colon or scheme.lower() != "mlflow-artifacts" or not rest.startswith("/"):
-        return None
-    if rest.startswith("//"):
-        rest = rest[2:]
-    return place_of(rest[1:]) if rest.startswith("/") else None
