@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -15,12 +15,16 @@ MAX_DEPTH = 20
 _BLOCK = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)(?<=\n)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
+Path = tuple[str | int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A card's facts (empty without a block) and its Markdown body."""
+    """A card's facts (empty without a block), its Markdown body, and the line of the card on which each fact stands."""
 
     facts: dict[str, Any]
     body: str
+    lines: dict[Path, int] = field(default_factory=dict)
 
 
 def split(text: str) -> tuple[str, str]:
@@ -41,7 +45,7 @@ def read_card(text: str) -> ModelCard:
     if len(raw) > MAX_FACTS:
         raise ValueError(f"The YAML block at the top has more than {MAX_FACTS} characters.")
     try:
-        facts = yaml.load(raw, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader that takes even less
+        root, facts = _load(raw)
     except yaml.MarkedYAMLError as error:
         # Counted from the opening line of the block.
         line = f" (line {error.problem_mark.line + 2})" if error.problem_mark else ""
@@ -52,7 +56,97 @@ def read_card(text: str) -> ModelCard:
         return ModelCard({}, body)
     if not isinstance(facts, dict):
         raise ValueError("The YAML block at the top must be names with values.")
-    return ModelCard(facts, body)
+    lines: dict[Path, int] = {}
+    if root is not None:
+        _note_lines(root, (), lines)
+    return ModelCard(facts, body, lines)
+
+
+def _load(raw: str) -> tuple[yaml.Node | None, Any]:
+    """The tree of a block, and its data."""
+    loader = _PlainLoader(raw)
+    try:
+        root = loader.get_single_node()
+        return root, None if root is None else loader.construct_document(root)
+    finally:
+        loader.dispose()  # type: ignore[no-untyped-call]
+
+
+def _note_lines(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
+    lines[path] = node.start_mark.line + 2
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            _note_lines(value, (*path, key.value), lines)
+            lines[(*path, key.value)] = key.start_mark.line + 2
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            _note_lines(value, (*path, position), lines)
+
+
+def write_facts(text: str, changes: Mapping[str, Any]) -> str:
+    """The card with these facts in its block instead: None takes one away, a new one stands at the end.
+
+    Everything else stays as it was written, order and comments too; where the block is written so that this cannot be,
+    it is written anew in its order. Raises ValueError when the block is not read, or would become too large.
+    """
+    card = read_card(text)
+    expected = {**card.facts, **changes}
+    expected = {name: value for name, value in expected.items() if name not in changes or value is not None}
+    if expected == card.facts:
+        return text
+    for raw in (_patched(split(text)[0], changes), _dumped(expected)):
+        written = f"---\n{raw}---\n{card.body}"
+        try:
+            if raw is not None and read_card(written).facts == expected:
+                return written
+        except ValueError:
+            continue
+    raise ValueError("The YAML block at the top would become too large.")
+
+
+def _patched(raw: str, changes: Mapping[str, Any]) -> str | None:
+    """The block with only the lines of these facts replaced, None where its facts do not begin lines of their own."""
+    root, _ = _load(raw) if raw.strip() else (None, None)
+    if root is not None and (not isinstance(root, yaml.MappingNode) or root.flow_style):
+        return None
+    pairs = root.value if root is not None else []
+    starts = [key.start_mark.index - key.start_mark.column for key, _ in pairs]
+    pieces = [raw[: starts[0]] if starts else raw]
+    ends = [*starts[1:], len(raw)] if starts else []
+    for (key, _), start, end in zip(pairs, starts, ends, strict=True):
+        piece = raw[start:end]
+        if key.value in changes:
+            comments = _comments_at_the_end(piece)
+            value = changes[key.value]
+            piece = _indented(_dumped({key.value: value}), key) if value is not None else ""
+            piece += comments
+        pieces.append(piece)
+    known = {key.value for key, _ in pairs}
+    new = {name: value for name, value in changes.items() if name not in known and value is not None}
+    if new:
+        pieces.append(_indented(_dumped(new), pairs[0][0] if pairs else None))
+    return "".join(pieces)
+
+
+def _comments_at_the_end(piece: str) -> str:
+    lines = piece.split("\n")
+    kept = len(lines)
+    while kept > 1 and (not lines[kept - 1].strip() or lines[kept - 1].lstrip().startswith("#")):
+        kept -= 1
+    return "\n".join(lines[kept:])
+
+
+def _indented(block: str, key: yaml.Node | None) -> str:
+    depth = key.start_mark.column if key is not None else 0
+    return "".join(f"{' ' * depth}{line}\n" for line in block.splitlines()) if depth else block
+
+
+def _dumped(facts: Mapping[str, Any]) -> str:
+    if not facts:
+        return ""
+    return yaml.dump(  # type: ignore[no-any-return]
+        dict(facts), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=1000, default_flow_style=False
+    )
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -110,3 +204,21 @@ _PlainLoader.add_implicit_resolver(
     re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,3})?\Z"),
     None,
 )
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes what _PlainLoader reads as the same again: no anchors, and quotes around text that either YAML takes for
+    something else.
+    """
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_PlainDumper.yaml_implicit_resolvers = {
+    first: [
+        *_PlainLoader.yaml_implicit_resolvers.get(first, []),
+        *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
+    ]
+    for first in {*_PlainLoader.yaml_implicit_resolvers, *yaml.SafeDumper.yaml_implicit_resolvers}
+}

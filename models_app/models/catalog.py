@@ -81,6 +81,8 @@ class RegisteredModel(models.Model):
     version_count = models.IntegerField(default=0, editable=False)
     # A prompt of the MLflow client: kept like a model, left out of every search that does not ask for prompts.
     is_prompt = models.BooleanField(default=False, editable=False)
+    # What the verb that made this object left out of what a card said, in words; not stored.
+    notices: tuple[str, ...] = ()
 
     objects = RegisteredModelQuerySet.as_manager()
 

@@ -12,7 +12,6 @@ from models_app.models import (
     LoggedModel,
     Manifest,
     ModelRedirect,
-    ModelTag,
     ModelVersion,
     RegisteredModel,
     Stage,
@@ -21,6 +20,8 @@ from models_app.models import (
 
 from . import (
     audit,
+    card_facts,
+    card_sync,
     cards,
     events,
     lifecycle,
@@ -36,10 +37,11 @@ from .artifacts import manifests
 from .artifacts.blobs import StoredFile
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, TeamUnclear
 from .lifecycle import clean_reason, lock, lock_version
+from .metadata import brief
 from .names import check_model_name, split_name
 from .prepared import Prepared
 from .search import index
-from .tags import mark_prompt
+from .tags import insert_model_tags, mark_prompt, replace_model_tags
 
 
 def _owning_team(name: str, team: Team | None, by: Actor) -> Team:
@@ -70,12 +72,14 @@ def _owning_team(name: str, team: Team | None, by: Actor) -> Team:
 
 def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fields: Any) -> RegisteredModel:
     """Make a model without versions. `fields` are those of model_fields.FIELDS; without a purpose, the card's first
-    line is it.
+    line is it. What its front matter says is taken over (card_sync.py).
 
     Raises Invalid for a bad name or field, AlreadyExists when the name is or was taken, Forbidden without the role.
     """
     check_model_name(name)
     clean = model_fields.clean({**fields, "team": team})
+    facts = card_facts.read(clean.get("card", ""))
+    clean = card_sync.taken_over(facts, clean, model=None)
     owning = _owning_team(name, clean.pop("team"), by)
     require(by, Right.REGISTER, owning)
     tags = clean.pop("tags", {})
@@ -99,6 +103,7 @@ def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fi
     except IntegrityError as error:
         # Somebody was faster.
         raise _taken(name) from error
+    model.notices = card_sync.waiting(facts)
     return model
 
 
@@ -125,10 +130,10 @@ def _taken(name: str) -> AlreadyExists:
 
 def _write_new(model: RegisteredModel, tags: dict[str, str], clean: dict[str, Any], by: Actor) -> None:
     if tags:
-        _insert_tags(model, tags)
+        insert_model_tags(model, tags)
     if not model.is_prompt:
         index.add(model, tags)
-    after = {"name": model.name, "team": model.team.slug, **_plain(clean)}
+    after = {"name": model.name, "team": model.team.slug, **brief(clean)}
     if tags:
         after["tags"] = metadata.brief_tags(tags)
     audit.record("model.registered", by=by, subject=model.name, model=model, after=after)
@@ -136,29 +141,18 @@ def _write_new(model: RegisteredModel, tags: dict[str, str], clean: dict[str, An
     events.emit("model.registered", model=model, payload=payload)
 
 
-def _insert_tags(model: RegisteredModel, tags: dict[str, str]) -> None:
-    ModelTag.objects.bulk_create([ModelTag(model=model, key=key, value=value) for key, value in tags.items()])
-
-
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as an audit record keeps them: long texts as their length, people by username, nothing empty."""
-    result: dict[str, Any] = {}
-    for name, value in fields.items():
-        if name in ("card", "signature") and value:
-            result[name] = f"{len(str(value))} characters"
-        elif isinstance(value, int | float | str | bool | dict | list):
-            result[name] = value
-        else:
-            result[name] = str(value) if value is not None else None
-    return {name: value for name, value in result.items() if value not in ("", None)}
-
-
 @transaction.atomic
 def update_model(model: RegisteredModel, *, by: Actor, **fields: Any) -> RegisteredModel:
-    """Change fields of model_fields.FIELDS. Changing the team takes the right in both. Raises Invalid, Forbidden."""
+    """Change fields of model_fields.FIELDS. Changing the team takes the right in both. Raises Invalid, Forbidden.
+
+    The front matter of a new card is taken over; `notices` of what is returned tell what was not (card_sync.py).
+    """
     require(by, Right.EDIT_MODEL, model.team)
     model = lock(model)
     clean = model_fields.clean(fields)
+    facts = card_facts.read(clean["card"]) if "card" in clean else None
+    if facts is not None:
+        clean = card_sync.taken_over(facts, clean, model=model)
     tags = clean.pop("tags", None)
     if "team" in clean:
         _check_new_team(model, clean["team"], by)
@@ -166,17 +160,37 @@ def update_model(model: RegisteredModel, *, by: Actor, **fields: Any) -> Registe
         clean["purpose"] = cards.first_line(clean["card"])
     changed = {name: value for name, value in clean.items() if getattr(model, name) != value}
     if tags is not None:
-        _replace_tags(model, tags, by)
+        replace_model_tags(model, tags, by)
     if changed:
-        before = _plain({name: getattr(model, name) for name in changed})
+        before = brief({name: getattr(model, name) for name in changed})
         for name, value in changed.items():
             setattr(model, name, value)
         audit.record(
-            "model.updated", by=by, subject=model.name, model=model, before=before, after=_plain(changed)
+            "model.updated", by=by, subject=model.name, model=model, before=before, after=brief(changed)
         )
         events.emit("model.updated", model=model, payload={"name": model.name, "fields": sorted(changed)})
     if changed or tags is not None:
+        keys = [key for name in (*changed, "tags") for key in card_sync.KEYS_OF.get(name, ())]
+        if facts is None:
+            card_sync.keep_in_step(model, keys, add=True)
         _touch(model, *changed)
+    if facts is not None:
+        model = _fill_newest(model, facts, by)
+    return model
+
+
+def _fill_newest(model: RegisteredModel, facts: card_facts.CardFacts, by: Actor) -> RegisteredModel:
+    """Fill gaps of the newest version from a card that is saved already; its front matter is in step afterwards."""
+    notices = card_sync.waiting(facts)
+    if model.newest_id is not None:
+        newest = ModelVersion.objects.select_related("model").get(pk=model.newest_id)
+        found = card_sync.gaps_of(newest, facts)
+        if found.metadata:
+            update_version(newest, by=by, metadata=found.metadata, base_relation=found.relation)
+        card_sync.link_others(newest, found, by=by)
+        model, notices = lock(model), tuple(found.notices)
+    card_sync.keep_in_step(model, card_sync.ALL_KEYS)
+    model.notices = notices
     return model
 
 
@@ -195,23 +209,6 @@ def _touch(model: RegisteredModel, *fields: str) -> None:
     model.updated_at = timezone.now()
     model.save(update_fields=[*fields, "updated_at"])
     index.refresh([model.pk])
-
-
-def _replace_tags(model: RegisteredModel, tags: dict[str, str], by: Actor) -> None:
-    before = dict(ModelTag.objects.filter(model=model).values_list("key", "value"))
-    if before == tags:
-        return
-    ModelTag.objects.filter(model=model).delete()
-    _insert_tags(model, tags)
-    if model.is_prompt != mark_prompt(tags):
-        model.is_prompt = mark_prompt(tags)
-        model.save(update_fields=["is_prompt"])
-        index.forget(model)
-    brief = metadata.brief_tags
-    audit.record(
-        "model.tags_set", by=by, subject=model.name, model=model, before=brief(before), after=brief(tags)
-    )
-    events.emit("model.tags_set", model=model, payload={"name": model.name, "tags": tags})
 
 
 def set_model_tags(model: RegisteredModel, *, tags: Mapping[str, str] | list[str], by: Actor) -> None:
@@ -358,6 +355,12 @@ def register_version(
     prepared.update(model, *fields)
     index.version_added(model, version, has_metrics=bool(collections.get("metrics")))
     _record_registered(version, columns, collections.get("tags", {}), by)
+    if card_facts.has_front_matter(model.card):
+        if version.number == 1 and (facts := card_facts.read_kept(model.card)).of_version:
+            _fill_newest(model, facts, by)
+            version.refresh_from_db()
+            version.model = lock(model)
+        card_sync.keep_in_step(version.model, card_sync.VERSION_KEYS)
     return version
 
 
@@ -365,7 +368,7 @@ def _record_registered(
     version: ModelVersion, columns: dict[str, Any], tags: dict[str, str], by: Actor
 ) -> None:
     model, manifest = version.model, version.manifest
-    after = _plain(columns)
+    after = brief(columns)
     if manifest is not None:
         after |= {"digest": manifest.digest, "files": manifest.file_count, "bytes": manifest.total_size}
     audit.record("version.registered", by=by, subject=str(version), model=model, after=after)
@@ -393,7 +396,9 @@ def _split(clean: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @transaction.atomic
-def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, Any]) -> ModelVersion:
+def update_version(
+    version: ModelVersion, *, by: Actor, metadata: Mapping[str, Any], base_relation: str = ""
+) -> ModelVersion:
     """Fill in or change what may change. Metrics are added; reports, risk flags and tags are replaced as given.
 
     What came with training (lineage, framework, signature) may be filled in once and then stays. Raises
@@ -408,10 +413,10 @@ def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, A
         raise Invalid("aliases", "Aliases are set one by one.")
     changed = {name: value for name, value in columns.items() if getattr(version, name) != value}
     _refuse_rewriting(version, changed)
-    before = _plain({name: getattr(version, name) for name in changed})
+    before = brief({name: getattr(version, name) for name in changed})
     for name, value in changed.items():
         setattr(version, name, value)
-    after = _plain(changed)
+    after = brief(changed)
     after.update(version_facts.change(version, collections, by))
     if not changed and not after:
         return version
@@ -419,7 +424,9 @@ def update_version(version: ModelVersion, *, by: Actor, metadata: Mapping[str, A
     prepared.update(version, *changed, "updated_at")
     prepared.update(version.model, "updated_at")
     if changed.keys() & lineage.COLUMNS:
-        lineage.connect(version, relation=lineage.check_relation(""), by=by)
+        lineage.connect(version, relation=lineage.check_relation(base_relation), by=by)
+    if version.model.newest_id == version.pk:
+        card_sync.keep_in_step(version.model, card_sync.VERSION_KEYS)
     index.refresh([version.model_id])
     audit.record(
         "version.updated", by=by, subject=str(version), model=version.model, before=before, after=after
@@ -488,4 +495,5 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_a
     model.newest = ModelVersion.objects.filter(model=model).newest_first().first()
     newest = lifecycle.find_newest(model, stage)
     model.save(update_fields=["version_count", "updated_at", "newest", *newest])
+    card_sync.keep_in_step(model, card_sync.VERSION_KEYS)
     index.refresh([model.pk])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,6 +165,15 @@ def link(
     end = str(dataset or base_version or upstream)
     audit.record("lineage.linked", by=by, subject=str(version), model=version.model, after={relation: end})
     return edge
+
+
+def link_bases(version: ModelVersion, names: Iterable[str], *, relation: str, by: Actor) -> None:
+    """Add an edge to each of these base models, named as in the column, that is not there yet. Raises as `link`."""
+    for name in names:
+        base = _base_version(name, by)
+        end = {"upstream": name} if base is None else {"base_version": base}
+        if not LineageEdge.objects.filter(version=version, **end).exists():
+            link(version, relation=relation, base_version=base, upstream=name if base is None else "", by=by)
 
 
 def _descends(version: ModelVersion, ancestor: ModelVersion) -> bool:

@@ -328,6 +328,9 @@ def _clean_metric(row: Any) -> MetricInput:
 def _clean_reports(value: Any) -> list[ReportInput]:
     result: dict[str, ReportInput] = {}
     for row in _list("reports", value):
+        if isinstance(row, ReportInput):
+            result[row.url] = row
+            continue
         if not isinstance(row, Mapping) or set(row) - {"title", "url"}:
             raise Invalid("reports", "Each must be an object with title and url.")
         url = clean_url("reports", _text("reports", row.get("url", ""), 1000))
@@ -365,6 +368,19 @@ def brief_tags(tags: Mapping[str, str]) -> dict[str, str]:
         key: value if len(value) <= 500 else f"{value[:500]}… ({len(value)} characters)"
         for key, value in tags.items()
     }
+
+
+def brief(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as an audit record keeps them: long texts as their length, people by username, nothing empty."""
+    result: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in ("card", "signature") and value:
+            result[name] = f"{len(str(value))} characters"
+        elif isinstance(value, int | float | str | bool | dict | list):
+            result[name] = value
+        else:
+            result[name] = str(value) if value is not None else None
+    return {name: value for name, value in result.items() if value not in ("", None)}
 
 
 @dataclass(frozen=True, slots=True)

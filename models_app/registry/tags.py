@@ -1,4 +1,4 @@
-"""Tags of models and versions, one at a time: what clients do all day. Replacing all of them is in catalog.py."""
+"""Tags of models and versions: one at a time, as clients do all day, or all of a model's for the verbs of catalog.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from models_app.models import ModelTag, ModelVersion, RegisteredModel, VersionTag
 
-from . import audit, events, prepared
+from . import audit, card_sync, events, prepared
 from .access import Actor, Right, require_on
 from .lifecycle import lock, lock_version, touch_version
 from .metadata import brief_tags, clean_tags
@@ -39,6 +39,33 @@ _VERSION_TAG = Prepared(
 def mark_prompt(tags: Mapping[str, str]) -> bool:
     """Whether these tags make a model a prompt."""
     return tags.get(PROMPT, "").lower() == "true"
+
+
+def insert_model_tags(model: RegisteredModel, tags: Mapping[str, str]) -> None:
+    """Write the tags of a model that has none of them."""
+    ModelTag.objects.bulk_create([ModelTag(model=model, key=key, value=value) for key, value in tags.items()])
+
+
+def replace_model_tags(model: RegisteredModel, tags: dict[str, str], by: Actor) -> None:
+    """Give a locked model these tags instead of its own, on record when they differ."""
+    before = dict(ModelTag.objects.filter(model=model).values_list("key", "value"))
+    if before == tags:
+        return
+    ModelTag.objects.filter(model=model).delete()
+    insert_model_tags(model, tags)
+    if model.is_prompt != mark_prompt(tags):
+        model.is_prompt = mark_prompt(tags)
+        model.save(update_fields=["is_prompt"])
+        index.forget(model)
+    audit.record(
+        "model.tags_set",
+        by=by,
+        subject=model.name,
+        model=model,
+        before=brief_tags(before),
+        after=brief_tags(tags),
+    )
+    events.emit("model.tags_set", model=model, payload={"name": model.name, "tags": tags})
 
 
 @transaction.atomic
@@ -121,6 +148,7 @@ def _model_changed(model: RegisteredModel, key: str, value: str, *, is_new: bool
         if model.is_prompt:
             index.forget(model)
     prepared.update(model, *fields)
+    card_sync.keep_in_step(model, card_sync.TAG_KEYS, add=True)
     if key == PROMPT:
         index.refresh([model.pk])
     elif is_new:
