@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
@@ -86,9 +86,11 @@ class RegisteredModelAdmin(RegistryAdmin):
 
     def save_model(self, request: HttpRequest, obj: RegisteredModel, form: Form, change: bool) -> None:
         changed = {name: form.cleaned_data[name] for name in form.changed_data}
-        catalog.update_model(
+        saved = catalog.update_model(
             RegisteredModel.objects.select_related("team").get(pk=obj.pk), by=actor_of(request), **changed
         )
+        for notice in saved.notices:
+            self.message_user(request, notice, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: RegisteredModel) -> None:
         catalog.delete_model(obj, by=actor_of(request), reason="Deleted in the admin.")

@@ -105,3 +105,11 @@ def stage_in(request: Any) -> str:
     if stage not in Stage.values:
         raise Invalid("to", f"One of {', '.join(Stage.values)}.")
     return stage
+
+
+def switch_in(request: Any, name: str) -> bool:
+    """A switch in a query string, off unless told. Raises Invalid(name)."""
+    text = request.query_params.get(name, "").lower()
+    if text not in ("", "0", "false", "1", "true"):
+        raise Invalid(name, "true or false.")
+    return text in ("1", "true")

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import RegisteredModel, Risk, Visibility
-from models_app.registry import catalog, model_fields
+from models_app.registry import card_template, catalog, model_fields
 from models_app.registry.access import Right, get_model, models_for
 
 from . import fields
@@ -68,10 +68,15 @@ class ModelSummarySerializer(serializers.ModelSerializer):
 class ModelSerializer(ModelSummarySerializer):
     """A model with its card and aliases."""
 
+    notices = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="After a change of the card: what its front matter says and was not taken over, and why.",
+    )
     aliases = serializers.SerializerMethodField(help_text="Alias → version number.")
 
     class Meta(ModelSummarySerializer.Meta):
-        fields = [*ModelSummarySerializer.Meta.fields, "aliases", "card"]
+        fields = [*ModelSummarySerializer.Meta.fields, "aliases", "card", "notices"]
         read_only_fields = fields
 
     @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
@@ -220,6 +225,45 @@ class ModelDetail(Door):
         model = get_model(name, by=self.actor, right=Right.DELETE)
         catalog.delete_model(model, by=self.actor, reason=request.query_params.get("reason", "")[:2000])
         return Response(status=204)
+
+
+class DemandSerializer(serializers.Serializer):
+    """Something that the policies of a stage demand to be filled in."""
+
+    field = serializers.CharField()
+    label = serializers.CharField()
+    met = serializers.BooleanField(help_text="Whether the newest version has it.")
+    detail = serializers.CharField()
+    stage = serializers.CharField()
+    policy = serializers.CharField(help_text="Whose demand it is: site, a risk, a team or a model.")
+    where = serializers.CharField(help_text="Where it is filled in: card, model or version.")
+
+
+class CardTemplateSerializer(serializers.Serializer):
+    """A card to start from."""
+
+    card = serializers.CharField(help_text="Markdown with front matter: what is known, and empty keys for the rest.")
+    readme = serializers.CharField(help_text="README.md beside the newest version's files; empty without one.")
+    demands = DemandSerializer(many=True)
+
+
+class CardTemplate(Door):
+    @operation(
+        "Read a card to start from",
+        tag=TAG,
+        name="models_card_template",
+        answers=CardTemplateSerializer,
+        path="name",
+        description="Sections, and front matter with exactly what the policies of staging and production demand.",
+    )
+    def get(self, request: Any, name: str) -> Response:
+        model = get_model(name, by=self.actor)
+        found = {
+            "card": card_template.template(model),
+            "readme": card_template.readme(model.newest),
+            "demands": card_template.wanted(model),
+        }
+        return Response(self.show(CardTemplateSerializer, found))
 
 
 class ModelRename(Door):

@@ -24,10 +24,11 @@ from .approvals import (
 from .audit import AuditExport, AuditList, Checkpoint
 from .checks import CheckList
 from .compare import Compare
+from .compliance import BundleDownload, Compliance
 from .datasets import DatasetDetail, DatasetList
 from .files import ArchiveDownload, FileDownload, FileList
 from .lineage import Lineage
-from .models import ModelDetail, ModelList, ModelRename
+from .models import CardTemplate, ModelDetail, ModelList, ModelRename
 from .policies import PolicyDetail, PolicyDryRun, PolicyList
 from .runs import RunCurves, RunDetail, RunList, RunLog
 from .schema import DocsView, SchemaView
@@ -47,7 +48,7 @@ from .versions import (
 class ModelName:
     """`team/name` or a plain name. Words that continue an address are no second part, so there is one reading only."""
 
-    regex = r"[^/@]+(?:/(?!(?:versions|rename|rollback|aliases|transitions)(?:/|\Z))[^/@]+)?"
+    regex = r"[^/@]+(?:/(?!(?:versions|rename|rollback|aliases|transitions|card|compliance)(?:/|\Z))[^/@]+)?"
 
     def to_python(self, value: str) -> str:
         return value
@@ -102,12 +103,15 @@ v1 = [
     path("models/<api_model:name>/rename", ModelRename.as_view(), name="rename"),
     path("models/<api_model:name>/rollback", RollBack.as_view(), name="rollback"),
     path("models/<api_model:name>/transitions", TransitionList.as_view(), name="transitions"),
+    path("models/<api_model:name>/compliance", Compliance.as_view(), name="compliance"),
+    path("models/<api_model:name>/card/template", CardTemplate.as_view(), name="card_template"),
     path("models/<api_model:name>/aliases/<str:alias>", AliasDetail.as_view(), name="alias"),
     path("models/<api_model:name>/versions", VersionList.as_view(), name="versions"),
     path(VERSION, VersionDetail.as_view(), name="version"),
     path(f"{VERSION}/files", FileList.as_view(), name="files"),
     path(f"{VERSION}/files/<path:path>", FileDownload.as_view(), name="file"),
     path(f"{VERSION}/archive.<api_kind:kind>", ArchiveDownload.as_view(), name="archive"),
+    path(f"{VERSION}/bundle.zip", BundleDownload.as_view(), name="bundle"),
     path(f"{VERSION}/metrics", VersionMetrics.as_view(), name="metrics"),
     path(f"{VERSION}/lineage", Lineage.as_view(), name="lineage"),
     path(f"{VERSION}/requirements", VersionRequirements.as_view(), name="requirements"),

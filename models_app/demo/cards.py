@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from models_app.formats import model_card
+from models_app.registry.card_sync import license_for_hub
 from models_app.registry.metrics import higher_is_better
 
 from .story import TEAMS, Story
@@ -15,11 +17,14 @@ PII_NOTES = {
 
 
 def card(story: Story) -> str:
-    """The model card in Markdown."""
+    """The model card in Markdown. Versions fill in the empty keys of its front matter."""
     first = next(iter(story.metrics))
     rows = "\n".join(f"| {name} | {_way(name)} | {story.dataset}, test |" for name in story.metrics)
     personal = PII_NOTES[story.pii] or "No personal data."
     return f"""\
+---
+{_front_matter(story)}---
+
 # {story.short_name.replace("-", " ").capitalize()}
 
 {story.purpose}
@@ -57,6 +62,22 @@ We judge it by **{first}**. A version goes to production when it is no worse tha
 
 Trained every month by the nightly job. Report problems in the channel of the team.
 """
+
+
+def _front_matter(story: Story) -> str:
+    words = [tag for tag in story.tags if "=" not in tag]
+    return model_card.block(
+        {
+            **license_for_hub(story.license),
+            "pipeline_tag": story.task,
+            "library_name": story.library,
+            **({"tags": words} if words else {}),
+            "metrics": list(story.metrics),
+            "datasets": None,
+            **({"base_model": None} if story.base else {}),
+            "model-index": None,
+        }
+    ).replace(": null\n", ":\n")
 
 
 def _way(metric: str) -> str:

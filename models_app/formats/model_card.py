@@ -94,7 +94,7 @@ def write_facts(text: str, changes: Mapping[str, Any]) -> str:
     expected = {name: value for name, value in expected.items() if name not in changes or value is not None}
     if expected == card.facts:
         return text
-    for raw in (_patched(split(text)[0], changes), _dumped(expected)):
+    for raw in (_patched(split(text)[0], changes), block(expected)):
         written = f"---\n{raw}---\n{card.body}"
         try:
             if raw is not None and read_card(written).facts == expected:
@@ -118,13 +118,13 @@ def _patched(raw: str, changes: Mapping[str, Any]) -> str | None:
         if key.value in changes:
             comments = _comments_at_the_end(piece)
             value = changes[key.value]
-            piece = _indented(_dumped({key.value: value}), key) if value is not None else ""
+            piece = _indented(block({key.value: value}), key) if value is not None else ""
             piece += comments
         pieces.append(piece)
     known = {key.value for key, _ in pairs}
     new = {name: value for name, value in changes.items() if name not in known and value is not None}
     if new:
-        pieces.append(_indented(_dumped(new), pairs[0][0] if pairs else None))
+        pieces.append(_indented(block(new), pairs[0][0] if pairs else None))
     return "".join(pieces)
 
 
@@ -136,12 +136,13 @@ def _comments_at_the_end(piece: str) -> str:
     return "\n".join(lines[kept:])
 
 
-def _indented(block: str, key: yaml.Node | None) -> str:
+def _indented(text: str, key: yaml.Node | None) -> str:
     depth = key.start_mark.column if key is not None else 0
-    return "".join(f"{' ' * depth}{line}\n" for line in block.splitlines()) if depth else block
+    return "".join(f"{' ' * depth}{line}\n" for line in text.splitlines()) if depth else text
 
 
-def _dumped(facts: Mapping[str, Any]) -> str:
+def block(facts: Mapping[str, Any]) -> str:
+    """Facts as the lines of a block."""
     if not facts:
         return ""
     return yaml.dump(  # type: ignore[no-any-return]

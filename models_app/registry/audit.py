@@ -90,6 +90,11 @@ def may_read(actor: Actor) -> bool:
     return actor.is_site_admin or Role.ADMIN in actor.roles.values()
 
 
+def may_read_about(model: RegisteredModel, *, by: Actor) -> bool:
+    """Whether this person reads what the audit holds of a model: site admins, and admins of its team."""
+    return by.is_site_admin or by.roles.get(model.team_id) == Role.ADMIN
+
+
 def events_for(actor: Actor) -> AuditEventQuerySet:
     """The records the actor may read, newest first: site admins all, team admins those of their teams' models.
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from models_app.models import AuditCheckpoint, AuditEvent, AuditLink, AuditVerification
@@ -38,8 +38,6 @@ VERIFY_AGAIN = timedelta(hours=1)
 # How far below the last sealed record younger ones may still wait, and how many that wait are counted.
 LATE = 10_000
 MOST_COUNTED = 10_000
-# A transaction may commit this many records after younger ones.
-LATE = 10_000
 FIELDS = (
     "id",
     "at",
@@ -113,6 +111,29 @@ def exported(rows: QuerySet[AuditEvent], *, chunk: int) -> Iterator[dict[str, An
     """
     values = rows.order_by("id").values(*FIELDS, position=F("link__position"), hash=F("link__hash"))
     return map(plain, values.iterator(chunk_size=chunk))
+
+
+def proven(rows: QuerySet[AuditEvent], *, most: int) -> list[dict[str, Any]]:
+    """The newest of these records, oldest first, as `exported`, each with the former link's hash too: with it a record
+    can be held against its own hash without the rest of the chain.
+    """
+    before = AuditLink.objects.filter(position=OuterRef("link__position") - 1).values("hash")[:1]
+    values = rows.order_by("-id").values(
+        *FIELDS, position=F("link__position"), hash=F("link__hash"), former=Subquery(before)
+    )
+    found = [plain(record) for record in reversed(values[:most])]
+    for record in found:
+        if record["position"] == 1:
+            record["former"] = START
+    return found
+
+
+def why_not_proven(record: dict[str, Any]) -> str:
+    """Why a record of `proven` is not what was sealed, or nothing. One that was not sealed yet proves nothing."""
+    if record["position"] is None:
+        return ""
+    expected = link_hash(str(record["former"]), {name: record[name] for name in FIELDS})
+    return "" if expected == record["hash"] else f"Record {record['id']} is not what was sealed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +250,28 @@ def _statement(checkpoint: dict[str, Any]) -> bytes:
     return f"modelry audit\n{checkpoint['position']}\n{checkpoint['hash']}\n{checkpoint['at']}\n".encode()
 
 
+def sign(text: bytes) -> bytes:
+    """An Ed25519 signature by this site's key; `text` must not begin like a checkpoint."""
+    if text.startswith(b"modelry audit"):
+        raise ValueError("That would be a checkpoint.")
+    return _key().sign(text)
+
+
+def public_key() -> Ed25519PublicKey:
+    """The key that this site's signatures are checked with."""
+    return _key().public_key()
+
+
 def checkpoint() -> AuditCheckpoint | None:
     """Sign where the chain stands now; None when nothing is sealed. Keep what it says outside of this server."""
+    made = unsaved_checkpoint()
+    if made is not None:
+        made.save(force_insert=True)
+    return made
+
+
+def unsaved_checkpoint() -> AuditCheckpoint | None:
+    """As `checkpoint`, for somebody to take away: nothing is written."""
     last = AuditLink.objects.order_by("-position").first()
     if last is None:
         return None
@@ -242,7 +283,6 @@ def checkpoint() -> AuditCheckpoint | None:
         created_at=timezone.now().replace(microsecond=0),
     )
     made.signature = key.sign(_statement(made.as_dict())).hex()
-    made.save(force_insert=True)
     return made
 
 
@@ -281,12 +321,19 @@ def why_not_valid(exported: dict[str, Any], *, public_key: str = "") -> str:
 
     `public_key` (hex) is the key one trusts; without it the one in the checkpoint is believed.
     """
-    try:
-        trusted = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or exported["public_key"]))
-        trusted.verify(bytes.fromhex(exported["signature"]), _statement(exported))
-    except (InvalidSignature, ValueError, KeyError, TypeError):
+    if not is_signed(exported, public_key=public_key):
         return f"The checkpoint at {exported.get('position')} is not signed by this key."
     link = AuditLink.objects.filter(position=exported["position"]).values_list("hash", flat=True).first()
     if link != exported["hash"]:
         return f"The chain at {exported['position']} is not what the checkpoint of {exported['at']} says."
     return ""
+
+
+def is_signed(exported: dict[str, Any], *, public_key: str = "") -> bool:
+    """Whether an exported checkpoint is signed by the key one trusts, or by the one in it."""
+    try:
+        trusted = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or exported["public_key"]))
+        trusted.verify(bytes.fromhex(exported["signature"]), _statement(exported))
+    except (InvalidSignature, ValueError, KeyError, TypeError):
+        return False
+    return True

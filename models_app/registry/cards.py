@@ -10,8 +10,6 @@ import nh3
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from models_app.models import RegisteredModel
-
 MAX_RENDERED = 500_000
 _TAGS = {
     *(
@@ -132,32 +130,3 @@ def first_line(markdown: str) -> str:
     text = _FRONT_MATTER.sub("", markdown[:MAX_RENDERED], count=1)
     line = next((line.strip("# \t\r") for line in text.split("\n") if line.strip("# \t\r")), "")
     return line if len(line) <= 200 else f"{line[:199].rstrip()}…"
-
-
-def template(model: RegisteredModel) -> str:
-    """A card to fill in, which asks for what whoever decides about production will ask."""
-    return f"""\
-## What it does
-
-{model.purpose or "One paragraph: what goes in, what comes out, who uses it."}
-
-## Intended use
-
-What it is for, and what it must not be used for.
-
-## Data
-
-Which dataset and version, where it comes from, under which license, whether it holds personal data.
-
-## Evaluation
-
-Metrics with dataset and split, and where the evaluation report is.
-
-## Limits, bias and fairness
-
-Where it fails, for whom it works worse, what was checked.
-
-## Maintenance
-
-Who answers for it, how often it is trained anew, how to report a problem.
-"""

@@ -59,6 +59,7 @@ RESERVED_SECOND = frozenset(
         "aliases",
         "card",
         "compare",
+        "compliance",
         "delete",
         "deployments",
         "download",

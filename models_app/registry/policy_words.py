@@ -67,6 +67,11 @@ def _label(name: str) -> str:
 
 def _metric(rule: policy_rules.MetricRule) -> str:
     of = ", ".join(part for part in (rule.dataset, rule.split) if part)
+    return f"{rule.name}{f' on {of}' if of else ''} is {metric_bounds(rule)}."
+
+
+def metric_bounds(rule: policy_rules.MetricRule) -> str:
+    """What a metric has to be, behind its name."""
     bounds = []
     if rule.at_least is not None:
         bounds.append(f"at least {rule.at_least:g}")
@@ -74,7 +79,7 @@ def _metric(rule: policy_rules.MetricRule) -> str:
         bounds.append(f"at most {rule.at_most:g}")
     if rule.not_worse_by is not None:
         bounds.append(f"not worse than production by more than {rule.not_worse_by:g}")
-    return f"{rule.name}{f' on {of}' if of else ''} is {' and '.join(bounds)}."
+    return " and ".join(bounds)
 
 
 def trial(

@@ -76,7 +76,12 @@ class ModelForm(PageForm):
     tags = _text("Tags", help=TAGS_HELP, rows=2)
     risk_level = forms.ChoiceField(label="Risk level", choices=Risk.choices, required=False)
     visibility = forms.ChoiceField(label="Who may see it", choices=Visibility.choices)
-    card = _text("Card", help="Markdown: what it does, how it was trained, where it fails.", rows=16)
+    card = _text(
+        "Card",
+        help="Markdown: what it does, how it was trained, where it fails. Front matter, between lines of --- at the top, "
+        "sets license, task, library and tags.",
+        rows=20,
+    )
 
     def values(self) -> dict[str, Any]:
         """What the verbs take."""

@@ -13,7 +13,7 @@ from django.utils.safestring import mark_safe
 
 from models_app.http.paging import keyset_page
 from models_app.models import Alias, ModelVersion, RegisteredModel, Stage, VersionMetric
-from models_app.registry import cards, catalog, lifecycle, metrics, requirements
+from models_app.registry import card_template, cards, catalog, lifecycle, metrics, requirements
 from models_app.registry.access import Right, get_model, may
 from models_app.registry.errors import Conflict, Forbidden, Invalid
 
@@ -77,7 +77,7 @@ def model(request: PageRequest, name: str) -> HttpResponse:
         # Sanitised by registry/cards.py.
         "card_html": mark_safe(card.html),  # noqa: S308
         "toc": card.toc if len(card.toc) > 2 else (),
-        "card_template": "" if shown.card else cards.template(shown),
+        "readme_of": shown.newest if not shown.card and card_template.has_readme(shown.newest) else None,
         "headline": headline,
         "history": history(points),
         "revision": revision,
@@ -163,6 +163,7 @@ def register(request: PageRequest) -> HttpResponse:
             status = 403 if isinstance(error, Forbidden) else 422
         else:
             messages.success(request, f"{made.name} is registered. Now upload its first version.")
+            tell_notices(request, made)
             return redirect("web:model", made.name)
     context = {"form": form, "section": "register", "teams": _teams(request)}
     return render(request, "models/register.html", context, status=status)
@@ -182,18 +183,32 @@ def settings(request: PageRequest, name: str) -> HttpResponse:
     initial |= {
         "owner": shown.owner.username if shown.owner else "",
         "tags": tags_to({tag.key: tag.value for tag in shown.tags.all()}),
-        "card": shown.card or (cards.template(shown) if "template" in request.GET else ""),
+        "card": shown.card or _card_to_start_from(request, shown),
     }
     form = ModelForm(posted(request), initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
-            catalog.update_model(shown, by=request.actor, **form.changes())
+            saved = catalog.update_model(shown, by=request.actor, **form.changes())
         except (Invalid, Conflict) as error:
             show_problems(form, error)
         else:
             messages.success(request, "Saved.")
+            tell_notices(request, saved)
             return redirect("web:model", shown.name)
     return _settings(request, shown, form=form)
+
+
+def _card_to_start_from(request: PageRequest, shown: RegisteredModel) -> str:
+    """What the editor of an empty card begins with, as chosen on the card's page."""
+    if "readme" in request.GET:
+        return card_template.readme(shown.newest)
+    return card_template.template(shown) if "template" in request.GET else ""
+
+
+def tell_notices(request: PageRequest, saved: RegisteredModel) -> None:
+    """What a saved card said and was not taken over."""
+    for notice in saved.notices:
+        messages.info(request, notice)
 
 
 def _settings(
@@ -209,6 +224,7 @@ def _settings(
         "renaming": renaming or RenameForm(initial={"to": shown.name}, prefix="rename"),
         "deleting": deleting or DeleteForm(name=shown.name, prefix="delete"),
         "may_delete": may(request.actor, Right.DELETE, shown.team),
+        "wanted": _wanted(shown) if form is not None else [],
     }
     failed = any(one is not None and one.errors for one in (form, renaming, deleting))
     return render(
@@ -217,6 +233,22 @@ def _settings(
         frame(request, shown, "settings") | forms,
         status=422 if failed else 200,
     )
+
+
+def _wanted(shown: RegisteredModel) -> list[dict[str, Any]]:
+    """What the policies of the next stages demand, each with where to fill it in."""
+    version = ""
+    if shown.newest is not None:
+        version = reverse("web:version_edit", args=[shown.name, shown.newest.number])
+    return [
+        {
+            "demand": demand,
+            "url": f"{version}#id_{demand.field}"
+            if demand.where == "version" and version
+            else f"#id_{demand.field if demand.where == 'model' else 'card'}",
+        }
+        for demand in card_template.wanted(shown)
+    ]
 
 
 @page("POST", login=True)

@@ -15,6 +15,7 @@ from models_app.http.ranges import send_archive, send_blob
 from models_app.models import ManifestEntry, ModelVersion, Stage
 from models_app.registry import (
     approvals,
+    bundles,
     catalog,
     curves,
     lifecycle,
@@ -94,6 +95,7 @@ def show(
         "may_break_glass": not in_production and may(actor, Right.MANAGE_TEAM, model.team),
         "may_edit": may(actor, Right.EDIT_VERSION, model.team),
         "may_delete": may(actor, Right.DELETE, model.team),
+        "may_bundle": bundles.may_take(shown, by=actor),
         "groups": _groups(shown),
         "signature": signatures.parts(shown.signature),
         "environment": _environment(files),

@@ -22,6 +22,7 @@ ROUTES = {
     "web:model_versions": "/models/risk/m0/versions/",
     "web:model_lineage": "/models/risk/m0/lineage/",
     "web:model_activity": "/models/risk/m0/activity/",
+    "web:model_compliance": "/models/risk/m0/compliance/",
     "web:model_settings": "/models/risk/m0/settings/",
     "web:upload_version": "/models/risk/m0/upload/",
     "web:compare": "/models/risk/m0/compare/1...2/",
@@ -49,6 +50,9 @@ ROUTES = {
     "api:me": "/api/v1/me",
     "api:models": "/api/v1/models",
     "api:model": "/api/v1/models/risk/m0",
+    "api:card_template": "/api/v1/models/risk/m0/card/template",
+    "api:compliance": "/api/v1/models/risk/m0/compliance",
+    "api:bundle": "/api/v1/models/risk/m0/versions/1/bundle.zip",
     "api:transitions": "/api/v1/models/risk/m0/transitions",
     "api:versions": "/api/v1/models/risk/m0/versions",
     "api:version": "/api/v1/models/risk/m0/versions/1",
@@ -114,6 +118,7 @@ UNCOUNTED: dict[str, str] = {
     "web:model_rename": CHANGES,
     "web:model_delete": CHANGES,
     "web:compare_chosen": "redirects to web:compare",
+    "web:version_bundle": "as api:bundle",
     "web:version_download": "streams: its queries are those of api:files",
     "web:version_download_tar": "streams: its queries are those of api:files",
 }
@@ -209,7 +214,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         if name not in there:
             continue
         path = path.format(**ids)
-        of_admins = name.partition(":")[2].startswith("audit")
+        of_admins = name.partition(":")[2].startswith(("audit", "bundle"))
         pages, calls = (admin_page, admin_api) if of_admins else (page, api)
         client = calls if name.startswith("api:") else pages
         first = client.get(path)  # also warms what is asked for once per process

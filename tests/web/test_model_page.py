@@ -50,7 +50,7 @@ def test_a_model_without_anything_says_what_comes_next(pages, people):
         "No versions yet",
         "No card yet",
         "Nothing in production",
-        "Write the card",
+        "Start from the template",
         "No purpose given yet.",
     ):
         assert told in text

@@ -6,6 +6,7 @@ the content also names the archive. The zip layout is written by hand, as librar
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import tarfile
@@ -13,19 +14,24 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, Protocol
+from typing import BinaryIO, ClassVar, Protocol
 
 from .storage import BlobStream
+
+PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of an archive: its path in there, the stored bytes, and when it was last changed."""
+    """A file of an archive: its path in there, the stored bytes (or `content`, for what is not stored), and when it was
+    last changed.
+    """
 
     path: str
     sha256: str
     size: int
     mtime: datetime
+    content: bytes | None = None
 
 
 class Archive(Protocol):
@@ -199,6 +205,33 @@ def _dos_time(member: Member) -> tuple[int, int]:
     return at.hour << 11 | at.minute << 5 | at.second // 2, (at.year - 1980) << 9 | at.month << 5 | at.day
 
 
+def look_at(file: BinaryIO, members: Sequence[Member]) -> Iterator[tuple[Member, str, bool]]:
+    """Each member of a zip that was made here, with the SHA-256 of its bytes as they are, and whether everything around
+    them is as it would be written; `members` is what its directory says. The directory itself comes last, without bytes.
+    """
+    offset = 0
+    directory: list[bytes] = []
+    for member in members:
+        head = _local(member)
+        whole = file.read(len(head)) == head
+        digest, crc, left = hashlib.sha256(), 0, member.size
+        while left and (piece := file.read(min(left, PIECE))):
+            digest.update(piece)
+            crc = zlib.crc32(piece, crc)
+            left -= len(piece)
+        foot = _descriptor(member, crc=crc)
+        whole = file.read(len(foot)) == foot and whole and not left
+        directory.append(_central(member, crc=crc, offset=offset))
+        offset += len(head) + member.size + len(foot)
+        yield member, digest.hexdigest(), whole
+    listing = b"".join(directory)
+    end = listing + _closing(len(members), size=len(listing), offset=offset)
+    yield Member("", "", 0, datetime.min), "", file.read(len(end) + 1) == end
+
+
 def _bytes_of(member: Member) -> Iterator[bytes]:
+    if member.content is not None:
+        yield member.content
+        return
     with BlobStream(member.sha256, start=0, length=member.size) as stream:
         yield from stream
