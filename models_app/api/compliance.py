@@ -85,10 +85,14 @@ class PeriodSerializer(serializers.Serializer):
     start = serializers.DateTimeField()
     end = serializers.DateTimeField(allow_null=True)
     how = serializers.ChoiceField(["approved", "direct", "emergency", "rollback"])
-    by = serializers.CharField(source="by_name", help_text="Who moved it; of a request, whose yes completed it.")
+    by = serializers.CharField(
+        source="by_name", help_text="Who moved it; of a request, whose yes completed it."
+    )
     reason = serializers.CharField()
     request = serializers.IntegerField(source="request.pk", allow_null=True, default=None)
-    requested_by = serializers.CharField(source="request.requested_by.username", allow_null=True, default=None)
+    requested_by = serializers.CharField(
+        source="request.requested_by.username", allow_null=True, default=None
+    )
     approvals = ApprovalSerializer(source="reviews", many=True)
     reviewed_after_by = serializers.CharField(
         source="request.reviewed_after_by.username", allow_null=True, default=None
@@ -153,7 +157,9 @@ class ComplianceSerializer(serializers.Serializer):
     made_by = serializers.CharField()
     findings = serializers.ListField(child=serializers.CharField(), help_text="What an auditor would remark.")
     in_production = serializers.SerializerMethodField()
-    versions = ToldSerializer(many=True, help_text="In production now or in one of these periods, and the newest.")
+    versions = ToldSerializer(
+        many=True, help_text="In production now or in one of these periods, and the newest."
+    )
     versions_left_out = serializers.IntegerField(source="versions_cut")
     production_periods = PeriodSerializer(source="periods.items", many=True, help_text="Newest first.")
     production_periods_total = serializers.IntegerField(source="periods.total")
@@ -162,7 +168,9 @@ class ComplianceSerializer(serializers.Serializer):
     )
     policies = InForceSerializer(many=True)
     open_requests = serializers.IntegerField()
-    audit = ChainSerializer(source="record", allow_null=True, help_text="Null for who may not read the audit.")
+    audit = ChainSerializer(
+        source="record", allow_null=True, help_text="Null for who may not read the audit."
+    )
 
     def get_in_production(self, report: Any) -> list[int]:
         return [one.version.number for one in report.current]

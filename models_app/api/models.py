@@ -242,8 +242,12 @@ class DemandSerializer(serializers.Serializer):
 class CardTemplateSerializer(serializers.Serializer):
     """A card to start from."""
 
-    card = serializers.CharField(help_text="Markdown with front matter: what is known, and empty keys for the rest.")
-    readme = serializers.CharField(help_text="README.md beside the newest version's files; empty without one.")
+    card = serializers.CharField(
+        help_text="Markdown with front matter: what is known, and empty keys for the rest."
+    )
+    readme = serializers.CharField(
+        help_text="README.md beside the newest version's files; empty without one."
+    )
     demands = DemandSerializer(many=True)
 
 

@@ -69,7 +69,7 @@ def _load(raw: str) -> tuple[yaml.Node | None, Any]:
         root = loader.get_single_node()
         return root, None if root is None else loader.construct_document(root)
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
 
 
 def _note_lines(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
@@ -145,8 +145,13 @@ def block(facts: Mapping[str, Any]) -> str:
     """Facts as the lines of a block."""
     if not facts:
         return ""
-    return yaml.dump(  # type: ignore[no-any-return]
-        dict(facts), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=1000, default_flow_style=False
+    return yaml.dump(
+        dict(facts),
+        Dumper=_PlainDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=1000,
+        default_flow_style=False,
     )
 
 

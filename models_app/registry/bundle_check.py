@@ -34,7 +34,7 @@ class Outcome:
 
 
 def check(path: Path, *, public_key: str = "") -> Outcome:
-    """Look at every byte of a bundle. `public_key` (hex) is the key one trusts; without it the bundle's own is believed.
+    """Look at every byte of a bundle. `public_key` (hex) is the key one trusts; without it the bundle's own is.
 
     Each problem names the file of the bundle that it is about.
     """
@@ -122,7 +122,9 @@ def _check_audit(small: dict[str, bytes], trusted: str, found: Outcome) -> None:
             why = audit_chain.why_not_proven(record)
             found.unsealed += record["position"] is None
             if former and former["position"] and record["position"] == former["position"] + 1:
-                why = why or ("" if record["former"] == former["hash"] else "It does not follow the one before.")
+                why = why or (
+                    "" if record["former"] == former["hash"] else "It does not follow the one before."
+                )
             former = record
         except (ValueError, KeyError, TypeError, AttributeError):
             why = "It is no record."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from models_app.formats import model_card
@@ -32,10 +33,29 @@ RELATIONS = {
 HUB_LICENSES = {"odbl": "ODbL-1.0", "pddl": "PDDL-1.0", "openrail++": "LicenseRef-openrail-plus-plus"} | {
     name: f"LicenseRef-{name}"
     for name in (
-        "apple-amlr apple-ascl bigcode-openrail-m bigscience-bloom-rail-1.0 bigscience-openrail-m bsd c-uda cc "
-        "creativeml-openrail-m deepfloyd-if-license fair-noncommercial-research-license gemma gfdl grok2-community "
-        "h-research intel-research lgpl lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 openmdw-1.0 openrail"
-    ).split()
+        *(
+            "apple-amlr",
+            "apple-ascl",
+            "bigcode-openrail-m",
+            "bigscience-bloom-rail-1.0",
+            "bsd",
+            "c-uda",
+            "cc",
+        ),
+        *("bigscience-openrail-m", "creativeml-openrail-m", "deepfloyd-if-license", "gemma", "gfdl"),
+        *("fair-noncommercial-research-license", "grok2-community", "h-research", "intel-research", "lgpl"),
+        *(
+            "lgpl-lr",
+            "llama2",
+            "llama3",
+            "llama3.1",
+            "llama3.2",
+            "llama3.3",
+            "llama4",
+            "openmdw-1.0",
+            "openrail",
+        ),
+    )
 }
 MOST_TEXTS = 200
 _KEY = re.compile(r"^[ \t]*[\"']?[^\s\"'#:-][^:\n]*:(?:\s|$)", re.MULTILINE)
@@ -45,7 +65,7 @@ _NOT_IN_REFERENCE = re.compile(r"[^A-Za-z0-9.]+")
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What the front matter says; None and empty lists are what it does not speak of. `lines`: where each key stands."""
+    """What the front matter says; None and empty lists are what it does not speak of. `lines` is where keys stand."""
 
     model: dict[str, str] = field(default_factory=dict)
     words: list[str] | None = None
@@ -62,7 +82,11 @@ class CardFacts:
     @property
     def of_version(self) -> list[str]:
         """The keys with something to say of a version."""
-        said = {"datasets": self.datasets, "base_model": self.bases, "model-index": self.metrics or self.reports}
+        said = {
+            "datasets": self.datasets,
+            "base_model": self.bases,
+            "model-index": self.metrics or self.reports,
+        }
         return [key for key, value in said.items() if value]
 
 
@@ -232,16 +256,16 @@ class _Reading:
                 if row.get("value") is None:
                     # A place to fill in.
                     continue
-                for metric in self._checked(lambda: metadata.clean_metrics([given]), *at) or []:  # noqa: B023
+                for metric in self._checked(partial(metadata.clean_metrics, [given]), *at) or []:
                     key = (metric.name, metric.dataset, metric.split)
                     if key in metrics and metrics[key].value != metric.value:
                         self.wrong(f"“{metric.name}” is there twice for this dataset and split.", *at)
                     metrics[key] = metric
             if isinstance(source, dict) and source.get("url"):
-                link = {"url": _plain(source["url"]), "title": _plain(source.get("name"))}
-                clean = self._checked(lambda: metadata.clean_version_metadata({"reports": [link]}), *path, "source")  # noqa: B023
-                for report in clean["reports"] if clean else []:
-                    reports[report.url] = report
+                given_link = {"url": _plain(source["url"]), "title": _plain(source.get("name"))}
+                check = partial(metadata.clean_version_metadata, {"reports": [given_link]})
+                clean = self._checked(check, *path, "source")
+                reports |= {report.url: report for report in (clean or {}).get("reports", [])}
         return list(metrics.values()), list(reports.values())
 
     def _rows(self, path: model_card.Path, inner: str) -> list[tuple[model_card.Path, dict[str, Any]]]:

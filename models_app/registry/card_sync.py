@@ -21,7 +21,10 @@ from .errors import FieldProblem, Invalid
 
 ALL_KEYS = (*MODEL_KEYS, *TAG_KEYS, "metrics", *VERSION_KEYS)
 # Field of a model → the keys that tell it.
-KEYS_OF = {name: (key,) for key, name in MODEL_KEYS.items()} | {"tags": TAG_KEYS, "headline_metric": ("metrics",)}
+KEYS_OF = {name: (key,) for key, name in MODEL_KEYS.items()} | {
+    "tags": TAG_KEYS,
+    "headline_metric": ("metrics",),
+}
 
 
 def taken_over(facts: CardFacts, fields: dict[str, Any], *, model: RegisteredModel | None) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def _with_words(facts: CardFacts, tags: dict[str, str]) -> dict[str, str]:
     result = dict(tags)
     if facts.words is not None:
         result = {key: value for key, value in result.items() if value or key.startswith(LANGUAGE)}
-        result = {word: "" for word in facts.words} | result
+        result = dict.fromkeys(facts.words, "") | result
     if facts.languages is not None:
         result = {key: value for key, value in result.items() if not key.startswith(LANGUAGE)}
         result |= {f"{LANGUAGE}{language}": "" for language in facts.languages}

@@ -106,9 +106,7 @@ def has_readme(version: ModelVersion | None) -> bool:
 def _readme_of(version: ModelVersion | None) -> ManifestEntry | None:
     if version is None or version.manifest_id is None:
         return None
-    return ManifestEntry.objects.filter(
-        manifest=version.manifest_id, path=README, size__lte=MAX_CARD
-    ).first()
+    return ManifestEntry.objects.filter(manifest=version.manifest_id, path=README, size__lte=MAX_CARD).first()
 
 
 def _front_matter(model: RegisteredModel, policies: list[tuple[Stage, Applied]]) -> str:
@@ -119,7 +117,9 @@ def _front_matter(model: RegisteredModel, policies: list[tuple[Stage, Applied]])
             asked.setdefault(name, []).append(f"{stage.value} ({one.scope})")
     blocks = []
     for key, known in _known(model).items():
-        why = list(dict.fromkeys(by for name, by_key in KEYS.items() if by_key == key for by in asked.get(name, [])))
+        why = list(
+            dict.fromkeys(by for name, by_key in KEYS.items() if by_key == key for by in asked.get(name, []))
+        )
         if why or known not in (None, "", []):
             told = f"# Demanded for {', '.join(why)}.\n" if why else ""
             blocks.append(f"{told}{_notes(key, policies)}{_block(model, key, known, policies)}")
@@ -184,7 +184,9 @@ def _index(model: RegisteredModel, policies: list[tuple[Stage, Applied]]) -> str
         places.setdefault(open_place, []).extend(_metric(name, "", bounds) for name in missing)
     report = newest.reports.first() if newest is not None else None
     for position, ((dataset, split), metrics) in enumerate(places.items()):
-        lines.append(f"  - task:\n      type: {_inline(model.task)}\n    dataset:\n      name: {_inline(dataset)}\n")
+        lines.append(
+            f"  - task:\n      type: {_inline(model.task)}\n    dataset:\n      name: {_inline(dataset)}\n"
+        )
         lines.append(f"      split: {_inline(split)}\n    metrics:\n{''.join(metrics)}")
         if position == 0 and (report is not None or any(one.rules.report for _, one in policies)):
             lines.append(f"    source:\n      name: {_inline(report.title if report else '')}\n")
@@ -210,7 +212,12 @@ def _body(model: RegisteredModel, policies: list[tuple[Stage, Applied]]) -> str:
         ("Intended use", "What it is for, and what it must not be used for."),
         ("Data", "Which dataset and version, where it comes from, under which license."),
         *(
-            [("Personal data", "Which personal data it was trained on, on what ground, and how it is protected.")]
+            [
+                (
+                    "Personal data",
+                    "Which personal data it was trained on, on what ground, and how it is protected.",
+                )
+            ]
             if asked & {"pii_usage", "pii_notes"}
             else []
         ),

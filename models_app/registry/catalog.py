@@ -360,7 +360,7 @@ def register_version(
             _fill_newest(model, facts, by)
             version.refresh_from_db()
             version.model = lock(model)
-        card_sync.keep_in_step(version.model, card_sync.VERSION_KEYS)
+        card_sync.keep_in_step(version.model, card_facts.VERSION_KEYS)
     return version
 
 
@@ -426,7 +426,7 @@ def update_version(
     if changed.keys() & lineage.COLUMNS:
         lineage.connect(version, relation=lineage.check_relation(base_relation), by=by)
     if version.model.newest_id == version.pk:
-        card_sync.keep_in_step(version.model, card_sync.VERSION_KEYS)
+        card_sync.keep_in_step(version.model, card_facts.VERSION_KEYS)
     index.refresh([version.model_id])
     audit.record(
         "version.updated", by=by, subject=str(version), model=version.model, before=before, after=after
@@ -495,5 +495,5 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_a
     model.newest = ModelVersion.objects.filter(model=model).newest_first().first()
     newest = lifecycle.find_newest(model, stage)
     model.save(update_fields=["version_count", "updated_at", "newest", *newest])
-    card_sync.keep_in_step(model, card_sync.VERSION_KEYS)
+    card_sync.keep_in_step(model, card_facts.VERSION_KEYS)
     index.refresh([model.pk])

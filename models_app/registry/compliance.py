@@ -126,7 +126,9 @@ def report(name: str, *, by: Actor, until: datetime | None = None, limit: int = 
     model = get_model(name, by=by)
     periods = production_periods.of_model(model, until=until, limit=limit)
     current = _current(model)
-    wanted = list(dict.fromkeys([*current, *_ids(periods.items), *([model.newest_id] if model.newest_id else [])]))
+    wanted = list(
+        dict.fromkeys([*current, *_ids(periods.items), *([model.newest_id] if model.newest_id else [])])
+    )
     told = {one.version.pk: one for one in _told(model, wanted[:MOST_VERSIONS], by)}
     since = _since(model)
     result = Report(
@@ -281,7 +283,9 @@ def _findings(found: Report) -> list[str]:
         told.append(f"The model's owner, {model.owner.username}, is no longer active.")
     for one in found.current[:5]:
         name = f"v{one.version.number}, in production,"
-        lacking = [demand for demand in _case(one, model).requirements() if not demand.met and not demand.waits_for]
+        lacking = [
+            demand for demand in _case(one, model).requirements() if not demand.met and not demand.waits_for
+        ]
         told += [
             f"{name} lacks what {demand.policy} demands today: {demand.label}. {demand.detail}".strip()
             for demand in lacking
@@ -291,7 +295,9 @@ def _findings(found: Report) -> list[str]:
         if one.version.pii_usage == PiiUsage.UNKNOWN:
             told.append(f"{name} does not say whether it was trained on personal data.")
         if one.version.upstream_edges.all() and not all(license for _, license in one.licenses):
-            told.append(f"{name} has parts without a license: {', '.join(w for w, x in one.licenses if not x)}.")
+            told.append(
+                f"{name} has parts without a license: {', '.join(w for w, x in one.licenses if not x)}."
+            )
     for period in found.periods.items:
         request = period.request
         if request is not None and request.is_emergency and request.reviewed_after_at is None:
@@ -308,4 +314,3 @@ def _findings(found: Report) -> list[str]:
 def _case(one: Told, model: RegisteredModel) -> Case:
     one.version.model = model
     return Case.of(one.version, to=Stage.PRODUCTION)
-

@@ -1,4 +1,4 @@
-"""Tags of models and versions: one at a time, as clients do all day, or all of a model's for the verbs of catalog.py."""
+"""Tags of models and versions: one at a time, as clients do all day, or all of a model's, for catalog.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from models_app.models import ModelTag, ModelVersion, RegisteredModel, VersionTag
 
-from . import audit, card_sync, events, prepared
+from . import audit, card_facts, card_sync, events, prepared
 from .access import Actor, Right, require_on
 from .lifecycle import lock, lock_version, touch_version
 from .metadata import brief_tags, clean_tags
@@ -148,7 +148,7 @@ def _model_changed(model: RegisteredModel, key: str, value: str, *, is_new: bool
         if model.is_prompt:
             index.forget(model)
     prepared.update(model, *fields)
-    card_sync.keep_in_step(model, card_sync.TAG_KEYS, add=True)
+    card_sync.keep_in_step(model, card_facts.TAG_KEYS, add=True)
     if key == PROMPT:
         index.refresh([model.pk])
     elif is_new:

@@ -45,6 +45,4 @@ def bundle(request: PageRequest, name: str, rev: str) -> HttpResponseBase:
     """Everything about a version as one signed zip; `?files=1` with its files."""
     shown = get_version(name, rev, by=request.actor)
     made = bundles.make(shown, by=request.actor, with_files="files" in request.GET)
-    return send_archive(
-        request, made.archive, name=made.name, digest=made.digest, last_modified=made.made_at
-    )
+    return send_archive(request, made.archive, name=made.name, digest=made.digest, last_modified=made.made_at)

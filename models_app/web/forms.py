@@ -78,7 +78,7 @@ class ModelForm(PageForm):
     visibility = forms.ChoiceField(label="Who may see it", choices=Visibility.choices)
     card = _text(
         "Card",
-        help="Markdown: what it does, how it was trained, where it fails. Front matter, between lines of --- at the top, "
+        help="Markdown: what it does, how it was trained, where it fails. Front matter between lines of --- at the top "
         "sets license, task, library and tags.",
         rows=20,
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models_app.formats.model_card import read_card, write_facts
 from models_app.models import AuditEvent, LineageEdge
-from models_app.registry import card_facts, catalog, lineage, tags
+from models_app.registry import card_facts, catalog, tags
 from models_app.registry.errors import Invalid
 from tests import builders
 
@@ -78,9 +78,7 @@ def test_a_card_sets_the_model_and_fills_gaps_of_its_newest_version(model, peopl
     (metric,) = version.metrics.all()
     assert (metric.name, metric.value, metric.dataset, metric.split) == ("f1", 0.91, "transactions", "test")
     assert version.reports.get().url == "https://reports.example.com/5"
-    edges = LineageEdge.objects.filter(version=version).values_list(
-        "relation", "dataset__name", "upstream"
-    )
+    edges = LineageEdge.objects.filter(version=version).values_list("relation", "dataset__name", "upstream")
     assert set(edges) == {
         ("trained_on", "transactions", ""),
         ("trained_on", "merchants", ""),
@@ -217,7 +215,7 @@ def test_licenses_of_the_hub_come_back_as_they_were(people):
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12)
-scalars = st.one_of(st.none(), st.booleans(), st.integers(-10**9, 10**9), st.floats(-1e6, 1e6), texts)
+scalars = st.one_of(st.none(), st.booleans(), st.integers(-(10**9), 10**9), st.floats(-1e6, 1e6), texts)
 plain = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -258,7 +256,9 @@ def test_applied_and_written_back_a_front_matter_says_the_same(words, unknown):
     card = write_facts("---\n---\nbody\n", {**unknown, "tags": words or None, "license": "mit"})
     facts = card_facts.read(card)
     fields = taken_over(facts, {}, model=None)
-    model = RegisteredModel(card=card, **{name: fields[name] for name in MODEL_KEYS.values() if name in fields})
+    model = RegisteredModel(
+        card=card, **{name: fields[name] for name in MODEL_KEYS.values() if name in fields}
+    )
     assert keep_in_step(model, MODEL_KEYS) is False
     assert list(fields.get("tags", {})) == words
     assert {key: value for key, value in read_card(card).facts.items() if key in unknown} == {

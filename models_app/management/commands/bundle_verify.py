@@ -15,14 +15,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
-        parser.add_argument("--public-key", default="", metavar="HEX", help="The registry's key that you trust.")
+        parser.add_argument(
+            "--public-key", default="", metavar="HEX", help="The registry's key that you trust."
+        )
 
     def handle(self, *args: Any, file: Path, public_key: str, **options: Any) -> None:
         if not file.is_file():
             raise CommandError(f"There is no file {file}.")
         found = bundle_check.check(file, public_key=public_key)
         if found.problems:
-            raise CommandError("The bundle does not hold:\n" + "\n".join(f"  {one}" for one in found.problems))
+            raise CommandError(
+                "The bundle does not hold:\n" + "\n".join(f"  {one}" for one in found.problems)
+            )
         waiting = f", {found.unsealed} of them not sealed yet" if found.unsealed else ""
         self.stdout.write(f"{found.members} files are as they were signed.")
         self.stdout.write(f"{found.records} audit records fit their links{waiting}.")

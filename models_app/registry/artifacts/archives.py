@@ -207,7 +207,7 @@ def _dos_time(member: Member) -> tuple[int, int]:
 
 def look_at(file: BinaryIO, members: Sequence[Member]) -> Iterator[tuple[Member, str, bool]]:
     """Each member of a zip that was made here, with the SHA-256 of its bytes as they are, and whether everything around
-    them is as it would be written; `members` is what its directory says. The directory itself comes last, without bytes.
+    them is as it would be written; `members` is what its directory says. The directory itself comes last, unnamed.
     """
     offset = 0
     directory: list[bytes] = []
@@ -226,7 +226,7 @@ def look_at(file: BinaryIO, members: Sequence[Member]) -> Iterator[tuple[Member,
         yield member, digest.hexdigest(), whole
     listing = b"".join(directory)
     end = listing + _closing(len(members), size=len(listing), offset=offset)
-    yield Member("", "", 0, datetime.min), "", file.read(len(end) + 1) == end
+    yield Member("", "", 0, datetime.min.replace(tzinfo=UTC)), "", file.read(len(end) + 1) == end
 
 
 def _bytes_of(member: Member) -> Iterator[bytes]:
