@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -11,6 +12,8 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+from models_app.registry.search.facets import FacetValue
 
 register = template.Library()
 
@@ -35,6 +38,8 @@ STATES = {
     "approved": ("Approved", "production", "circle-check"),
 }
 
+_CHOSEN = SafeString(' aria-current="true"')
+
 SPANS = (
     ("year", 31_557_600),
     ("month", 2_629_800),
@@ -45,8 +50,9 @@ SPANS = (
 
 
 @register.simple_tag
+@lru_cache(maxsize=512)
 def icon(name: str, label: str = "") -> SafeString:
-    """An icon of the sprite: decoration, unless a label gives it a meaning of its own."""
+    """An icon of the sprite: decoration, unless a label gives it a meaning of its own. Pages have many: made once."""
     address = f"{static('icons.svg')}#{name}"
     if label:
         return format_html(
@@ -58,11 +64,25 @@ def icon(name: str, label: str = "") -> SafeString:
 
 
 @register.simple_tag
+@lru_cache(maxsize=64)
 def stage(value: str) -> SafeString:
     """A stage or state as word, colour and icon."""
     key = str(value or "").lower()
     word, colour, picture = STATES.get(key, (key.capitalize() or NOTHING, "dev", "circle"))
     return format_html('<span class="stage stage-{}">{}{}</span>', colour, icon(picture), word)
+
+
+@register.simple_tag
+def facet_value(value: FacetValue, url: str, at_least: bool) -> SafeString:
+    """One value of a facet with its count, as a link. A search shows a hundred of them."""
+    return format_html(
+        '<li><a class="facet-item" href="{}"{}>{} <span class="count">{}{}</span></a></li>',
+        url,
+        _CHOSEN if value.selected else "",
+        value.label,
+        value.count,
+        "+" if at_least else "",
+    )
 
 
 def significant(value: float, digits: int = 4) -> str:

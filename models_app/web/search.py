@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import render
@@ -11,6 +12,7 @@ from django.shortcuts import render
 from models_app.registry.access import models_for
 from models_app.registry.errors import Invalid
 from models_app.registry.search import facets
+from models_app.registry.search.facets import Facet
 from models_app.registry.search.query import SearchQuery, find, parse
 
 from .context import site_address
@@ -18,12 +20,20 @@ from .door import PageRequest, page
 
 SORTS = [("relevance", "Best match"), ("updated", "Last updated"), ("created", "Newest"), ("name", "Name")]
 SHOWN = 8
+# Stands for a value in an address: what is searched for never has it.
+_PLACE = "\0"
 _KEYS = ("q", "metric", "sort", "cursor", *("task", "stage", "library", "license", "team", "tag", "risk"))
 
 
 def address(query: SearchQuery) -> str:
     """The address of a search, `?…` without anything that is default."""
     return "?" + urlencode(query.to_params(), doseq=True)
+
+
+def _adding(query: SearchQuery, key: str) -> Callable[[str], str]:
+    """The address of a search with one value of a facet more, as a function of it: a page has a hundred of them."""
+    before, _, after = address(query.adding(key, _PLACE)).partition(quote_plus(_PLACE))
+    return lambda value: f"{before}{quote_plus(value)}{after}"
 
 
 @page()
@@ -47,8 +57,14 @@ def search(request: PageRequest) -> HttpResponse:
         context |= {"typed": request.GET.get("metric", ""), "typed_words": request.GET.get("q", "")}
     part = request.headers.get("HX-Target", "") if request.headers.get("HX-Request") else ""
     if part.endswith("facets"):
-        return render(request, "search/search.html#facets", context | _facets(query, request))
-    context["page"] = find(query, by=request.actor, cursor=request.GET.get("cursor"), limit=25)
+        shown = _facets(query, facets.count(query, by=request.actor))
+        return render(request, "search/search.html#facets", context | shown)
+    wanted = {"by": request.actor, "cursor": request.GET.get("cursor"), "limit": 25}
+    if part.endswith(("results", "more")):
+        context["page"] = find(query, **wanted)
+    else:
+        context["page"], counted = facets.find_and_count(query, **wanted)
+        context |= _facets(query, counted)
     context["chips"] = [{"chip": chip, "url": address(chip.without)} for chip in query.chips()]
     context["address"] = address(query)
     if not context["page"].rows and query.is_filtered:
@@ -58,7 +74,7 @@ def search(request: PageRequest) -> HttpResponse:
     elif part.endswith("more"):
         response = render(request, "search/search.html#rows", context)
     else:
-        response = render(request, "search/search.html", context | _facets(query, request))
+        response = render(request, "search/search.html", context)
     response["Vary"] = "HX-Request, HX-Target"
     return response
 
@@ -73,17 +89,16 @@ def _without(params: QueryDict, wrong: set[str]) -> SearchQuery:
         return parse("")
 
 
-def _facets(query: SearchQuery, request: PageRequest) -> dict[str, Any]:
+def _facets(query: SearchQuery, counted: list[Facet]) -> dict[str, Any]:
     shown = []
-    for facet in facets.count(query, by=request.actor):
+    for facet in counted:
+        adding = _adding(query, facet.key)
         values = [
             {
                 "value": value,
-                "url": address(
-                    query.without(facet.key, value.value)
-                    if value.selected
-                    else query.adding(facet.key, value.value)
-                ),
+                "url": address(query.without(facet.key, value.value))
+                if value.selected
+                else adding(value.value),
             }
             for value in facet.values
         ]

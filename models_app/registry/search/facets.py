@@ -13,14 +13,14 @@ from models_app.models import Risk, Team
 from models_app.registry.access import Actor
 
 from . import index
+from .gathered import Gathered, Told
 from .grammar import SearchQuery
-from .query import documents
+from .query import TOTAL_CAP, SearchPage, documents, find_and_gather
 
 # Values listed per facet; chosen ones are always among them.
 TOP = 50
-# Counting looks at this many of the newest models that fit, and at fewer for tags.
-COUNTED = 2_000
-TAGGED = 1_000
+# Counting looks at this many of the newest models that fit: as many as the total beside it counts.
+COUNTED = TOTAL_CAP
 _COLUMNS = {
     "task": "task",
     "library": "library",
@@ -71,14 +71,36 @@ def count(query: SearchQuery, *, by: Actor) -> list[Facet]:
 
     One statement for all facets without a chosen value, one for each facet with one, one for names of teams.
     """
-    chosen = [key for key in _LABELS if key != "tag" and getattr(query, key)]
-    free = [key for key in _LABELS if key not in chosen]
+    return _facets(query, _count(query, by, "", _free(query)), by)
+
+
+def find_and_count(
+    query: SearchQuery, *, by: Actor, cursor: str | None = None, limit: int = 25
+) -> tuple[SearchPage, list[Facet]]:
+    """What `find` and `count` answer; by relevance both look at the same hits, which are gathered once."""
+    free = _free(query)
+    page, told = find_and_gather(query, _gathered(free), by=by, cursor=cursor, limit=limit)
+    return page, _facets(query, _count(query, by, "", free) if told is None else told, by)
+
+
+def _chosen(query: SearchQuery) -> list[str]:
+    return [key for key in _LABELS if key != "tag" and getattr(query, key)]
+
+
+def _free(query: SearchQuery) -> list[str]:
+    chosen = _chosen(query)
+    return [key for key in _LABELS if key not in chosen]
+
+
+def _facets(query: SearchQuery, told_of_free: list[Told], by: Actor) -> list[Facet]:
     counts: dict[str, dict[Any, int]] = defaultdict(dict)
     capped: set[str] = set()
-    for leaving_out, keys in [("", free), *((key, [key]) for key in chosen)]:
-        for key, value, number in _count(query, by, leaving_out, keys):
+    told = [(_free(query), told_of_free)]
+    told += [([key], _count(query, by, key, [key])) for key in _chosen(query)]
+    for keys, rows in told:
+        for key, value, number in rows:
             if key == "all":
-                capped.update(one for one in keys if number > (TAGGED if one == "tag" else COUNTED))
+                capped.update(keys if number > COUNTED else ())
             elif value and number:
                 counts[key][value] = number
     slugs = dict(Team.objects.filter(pk__in=counts["team"]).values_list("pk", "slug"))
@@ -89,24 +111,30 @@ def count(query: SearchQuery, *, by: Actor) -> list[Facet]:
     ]
 
 
-def _count(query: SearchQuery, by: Actor, leaving_out: str, keys: list[str]) -> list[tuple[str, Any, int]]:
-    """(facet, value, number) of the documents that fit, and ("all", None, how many were looked at)."""
+def _gathered(keys: list[str], *, leaving_out: str = "") -> Gathered:
+    """What is looked at to count these facets: ("all", None, how many hits) and (facet, value, number)."""
+    selects = ["SELECT 'all', NULL, count(*) FROM hits"]
+    for key in keys:
+        selects += _selects(key, limit=None if leaving_out else 4 * TOP)
+    return Gathered(COUNTED + 1, (*_COLUMNS.values(), "in_production", "in_staging"), tuple(selects))
+
+
+def _count(query: SearchQuery, by: Actor, leaving_out: str, keys: list[str]) -> list[Told]:
+    """What `_gathered` tells of the documents that fit when one facet is not applied."""
     words, terms = index.words(), query.terms()
-    columns = [*_COLUMNS.values(), "in_production", "in_staging", "updated_at"]
+    gathered = _gathered(keys, leaving_out=leaving_out)
+    columns = [*gathered.columns, "updated_at"]
     try:
         readable = documents(query, by=by, leaving_out=leaving_out, with_words=False)
         if query.words and not terms:
             readable = readable.none()
-        hits, params = words.newest_hits(readable.values(*columns, found=F("pk")), terms, most=COUNTED + 1)
+        hits, params = words.newest_hits(readable.values(*columns, found=F("pk")), terms, most=gathered.most)
     except EmptyResultSet:
         return []
-    selects = ["SELECT 'all', NULL, count(*) FROM hits"]
-    for key in keys:
-        selects += _selects(key, limit=None if leaving_out else 4 * TOP)
-    rows: list[tuple[str, Any, int]] = words.fetch(
+    rows: list[Told] = words.fetch(
         f"""
         WITH hits ({", ".join(columns)}, id) AS MATERIALIZED ({hits})
-        {" UNION ALL ".join(selects)}
+        {" UNION ALL ".join(gathered.selects)}
         """,
         params,
         by_index=bool(query.words),
@@ -126,7 +154,7 @@ def _selects(key: str, *, limit: int | None) -> list[str]:
             f"""
             SELECT * FROM (
                 SELECT 'tag', t.key || CASE WHEN t.value = '' THEN '' ELSE '=' || t.value END, count(*)
-                FROM (SELECT id FROM hits LIMIT {TAGGED}) AS newest
+                FROM (SELECT id FROM hits LIMIT {COUNTED}) AS newest
                 {index.words().TAGS} WHERE length(t.value) <= 100 GROUP BY 2 {most}
             ) AS tag_counts
             """

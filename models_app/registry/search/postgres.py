@@ -11,6 +11,7 @@ from django.db.models.expressions import RawSQL
 
 from models_app.models import SearchDocument
 
+from .gathered import Gathered
 from .grammar import Term
 from .text import stems_of
 
@@ -25,11 +26,16 @@ TAGS = "JOIN LATERAL (SELECT key, value FROM models_app_modeltag WHERE model_id 
 COLLATION = "C"
 NAME = 'd.name_lower COLLATE "C"'
 SHORT_NAME = "substr(d.name_lower, strpos(d.name_lower, '/') + 1)" + ' COLLATE "C"'
-# Words are looked for in the order of update when a sample says that reading so many documents will be enough. Finding
-# a phrase by index means reading all documents that have its words, so there it pays far longer.
+# A sample of the newest documents says how many of them to look among for enough hits: at most so many, beyond which
+# all hits are gathered. A phrase has to be read in each document that has its words, so there more is worth it.
 SAMPLED = 200
-READING = 4_000
-READING_PHRASES = 20_000
+REACHED = 15_000
+REACHED_BY_PHRASES = 60_000
+# The word index also holds the day of a document's update and, as a negative number, the block of 32 days.
+_TABLE = SearchDocument._meta.db_table
+_DAY = f"((\"{_TABLE}\".updated_at AT TIME ZONE 'UTC')::date - DATE '1970-01-01')"
+_BLOCKS = f"(ARRAY[{_DAY}, -({_DAY} >> 5)])"
+_MOST_DAYS = 64
 _WEIGHTS = "{0.05, 0.2, 0.4, 1.0}"
 # The planner does not know what it costs to read a long `words` value, and would rather read all of them than use the
 # index for a common word. Sent with the query in one message, so both end with its transaction; within a longer one
@@ -38,8 +44,11 @@ _BEFORE = "SELECT set_config('enable_seqscan', 'off', true), set_config('work_me
 _AFTER = "; SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL work_mem TO DEFAULT"
 
 
-def _tsquery(terms: Sequence[Term]) -> tuple[str, list[Any]]:
-    """An expression of type tsquery in which every term must occur. Words are letters and digits only."""
+def _tsquery(terms: Sequence[Term], *, brief: bool = False) -> tuple[str, list[Any]]:
+    """An expression of type tsquery in which every term must occur. Words are letters and digits only.
+
+    The `brief` one finds the same: where a stem begins the word, what begins with the word begins with the stem too.
+    """
     parts: list[str] = []
     params: list[Any] = []
     for term in terms:
@@ -49,8 +58,14 @@ def _tsquery(terms: Sequence[Term]) -> tuple[str, list[Any]]:
             continue
         [word] = term.words
         either = f"'{word}':*" if term.is_open else f"'{word}'"
-        forms = ["to_tsquery('english', %s)", "to_tsquery('simple', %s)"]
-        params += [either, either]
+        form, given = "to_tsquery('english', %s) || to_tsquery('simple', %s)", [either, either]
+        if brief and term.is_open:
+            stem = "(ts_lexize('english_stem', %s))[1]"
+            begins = f"numnode(to_tsquery('english', %s)) = 1 AND starts_with(%s, {stem})"
+            form = f"CASE WHEN {begins} THEN to_tsquery('english', %s) ELSE {form} END"
+            given = [either, word, word, either, *given]
+        forms = [form]
+        params += given
         if term.is_open and (stems := stems_of(word)):
             forms.append("to_tsquery('simple', %s)")
             params.append(" | ".join(f"'{stem}'" for stem in stems))
@@ -60,7 +75,7 @@ def _tsquery(terms: Sequence[Term]) -> tuple[str, list[Any]]:
 
 def matching(terms: Sequence[Term]) -> RawSQL:
     """The condition on a search document that every term occurs in it."""
-    sql, params = _tsquery(terms)
+    sql, params = _tsquery(terms, brief=True)
     return RawSQL(f'"models_app_searchdocument"."words" @@ ({sql})', params, output_field=BooleanField())
 
 
@@ -78,31 +93,48 @@ def among(ids: QuerySet[Any]) -> RawSQL:
 def newest_hits(readable: QuerySet[Any], terms: Sequence[Term], *, most: int) -> tuple[str, list[Any]]:
     """A query for the `most` documents updated last in which every term occurs.
 
-    `readable` has `updated_at` and `found` (the id) among its values. Words of which many documents are full are met
-    by reading a few in the order of update; the index knows all places of a word, but not which is newest. So a sample
-    of the newest documents decides, and whatever it says, what is found is the same.
+    `readable` has `updated_at` and `found` (the id) among its values. Of words that many documents have, only the hits
+    of the last days are gathered: as many days as a sample of the newest documents says will be enough. Whatever it
+    says, what is found is the same: where that was not enough, all hits are gathered.
     """
     if not terms:
         sql, params = readable.order_by("-updated_at", "-pk")[:most].query.sql_with_params()
         return sql, list(params)
     fitting = readable.filter(matching(terms))
-    reading = READING_PHRASES if any(len(term.words) > 1 for term in terms) else READING
-    sampled, sampled_params = _among_newest(str(SAMPLED), fitting)
-    met, met_params = _among_newest(
-        f"(SELECT CASE WHEN n * {reading} >= {most * SAMPLED} THEN {2 * most * SAMPLED} / n ELSE 0 END FROM sampled)",
-        fitting.order_by("-updated_at", "-pk")[:most],
-    )
-    indexed, indexed_params = _found_then_sorted(fitting, most)
+    furthest = REACHED_BY_PHRASES if any(len(term.words) > 1 for term in terms) else REACHED
+    sampled, sampled_params = _among_newest(SAMPLED, fitting)
+    lately, lately_params = _found_then_sorted(fitting.filter(_updated_lately()), most)
+    ever, ever_params = _found_then_sorted(fitting, most)
+    by_update = f'FROM "{_TABLE}" ORDER BY updated_at DESC, model_id DESC'
     return (
         f"""
-        WITH sampled (n) AS (SELECT count(*) FROM ({sampled}) AS first),
-        met AS MATERIALIZED ({met})
+        WITH sampled (n) AS (SELECT count(*) FROM ({sampled}) AS newest),
+        -- So many of the newest have enough hits even where the sample had more of them than it should.
+        enough (n) AS MATERIALIZED (
+            SELECT CASE WHEN n > 1 THEN {most * SAMPLED} / (n - sqrt(n)) END::bigint FROM sampled
+        ),
+        since (first, last) AS MATERIALIZED (
+            SELECT (SELECT {_DAY} {by_update} OFFSET n LIMIT 1), (SELECT {_DAY} {by_update} LIMIT 1)
+            FROM enough WHERE n <= {furthest}
+        ),
+        met AS MATERIALIZED ({lately})
         SELECT * FROM met WHERE (SELECT count(*) FROM met) = {most}
         UNION ALL
-        SELECT * FROM ({indexed}) AS indexed WHERE (SELECT count(*) FROM met) < {most}
+        SELECT * FROM ({ever}) AS hits WHERE (SELECT count(*) FROM met) < {most}
         """,
-        [*sampled_params, *met_params, *indexed_params],
+        [*sampled_params, *lately_params, *ever_params],
     )
+
+
+def _updated_lately() -> RawSQL:
+    """The condition that a document was updated in one of the days of `since`; none was when that is empty."""
+    blocks = f"""
+        SELECT CASE WHEN last - first <= {_MOST_DAYS}
+            THEN ARRAY(SELECT generate_series(first, last))
+            ELSE ARRAY(SELECT generate_series(-(last >> 5), -(first >> 5)))
+        END FROM since WHERE first IS NOT NULL
+    """
+    return RawSQL(f"{_BLOCKS} && ({blocks})", [], output_field=BooleanField())
 
 
 def _found_then_sorted(rows: QuerySet[Any], most: int) -> tuple[str, list[Any]]:
@@ -112,28 +144,32 @@ def _found_then_sorted(rows: QuerySet[Any], most: int) -> tuple[str, list[Any]]:
     return found, list(params)
 
 
-def _among_newest(count: str, rows: QuerySet[Any]) -> tuple[str, list[Any]]:
-    """The same query with only the newest documents in the table's place; they are read until it has enough."""
+def _among_newest(count: int, rows: QuerySet[Any]) -> tuple[str, list[Any]]:
+    """The same query with only the newest documents in the table's place."""
     sql, params = rows.query.sql_with_params()
-    table = f'"{SearchDocument._meta.db_table}"'
-    newest = f"SELECT * FROM {table} ORDER BY updated_at DESC, model_id DESC LIMIT {count}"
-    return f"WITH {table} AS NOT MATERIALIZED ({newest}) {sql}", list(params)
+    newest = f'SELECT * FROM "{_TABLE}" ORDER BY updated_at DESC, model_id DESC LIMIT {count}'
+    return f'WITH "{_TABLE}" AS NOT MATERIALIZED ({newest}) {sql}', list(params)
 
 
-def judged(readable: QuerySet[Any], terms: Sequence[Term], *, most: int, cap: int) -> tuple[str, list[Any]]:
-    """Two tables for a WITH: `recent` (id, score) of the `most` hits updated last, and `counted` (n), up to `cap` + 1.
+def judged(
+    readable: QuerySet[Any], terms: Sequence[Term], *, most: int, cap: int, gathered: Gathered
+) -> tuple[str, list[Any]]:
+    """Tables for a WITH: `recent` (id, score and what else decides the order) of the `most` hits updated last,
+    `counted` (n), up to `cap` + 1 or more, and `hits`, what is `gathered`.
 
     The score weighs names most, then purpose, tags, card.
     """
-    columns = readable.values("updated_at", found=F("pk"))
-    hits, params = newest_hits(columns, terms, most=max(most, cap + 1))
+    columns = [*gathered.columns, "updated_at"]
+    hits, params = newest_hits(
+        readable.values(*columns, found=F("pk")), terms, most=max(most, cap + 1, gathered.most)
+    )
     tsquery, words = _tsquery(terms)
     return (
         f"""
-        hits (updated, id) AS MATERIALIZED ({hits}),
-        recent (id, score) AS (
-            SELECT newest.id, ts_rank('{_WEIGHTS}', d.words, {tsquery})
-            FROM (SELECT id FROM hits ORDER BY updated DESC, id DESC LIMIT {most}) AS newest
+        hits ({", ".join(columns)}, id) AS MATERIALIZED ({hits}),
+        recent (id, name_lower, in_production, updated_at, score) AS (
+            SELECT d.model_id, d.name_lower, d.in_production, d.updated_at, ts_rank('{_WEIGHTS}', d.words, {tsquery})
+            FROM (SELECT id FROM hits ORDER BY updated_at DESC, id DESC LIMIT {most}) AS newest
             JOIN models_app_searchdocument d ON d.model_id = newest.id
         ),
         counted (n) AS (SELECT count(*) FROM hits)

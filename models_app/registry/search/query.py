@@ -27,6 +27,7 @@ from models_app.registry.errors import Invalid
 from models_app.registry.metrics import higher_is_better
 
 from . import index
+from .gathered import NOTHING, Gathered, Told
 from .grammar import MetricFilter, SearchQuery, parse
 from .rows import RowMetric, SearchRow, load
 
@@ -38,6 +39,7 @@ __all__ = [
     "SearchRow",
     "documents",
     "find",
+    "find_and_gather",
     "parse",
 ]
 
@@ -123,20 +125,32 @@ def find(query: SearchQuery, *, by: Actor, cursor: str | None = None, limit: int
     Sorting by a metric lists the models that have it, best first. Raises Invalid("cursor") for one that is not ours or
     belongs to another order, Unauthenticated or Forbidden when the actor may not read.
     """
+    return find_and_gather(query, NOTHING, by=by, cursor=cursor, limit=limit)[0]
+
+
+def find_and_gather(
+    query: SearchQuery, gathered: Gathered, *, by: Actor, cursor: str | None = None, limit: int = 25
+) -> tuple[SearchPage, list[Told] | None]:
+    """What `find` finds, and what the statements of `gathered` tell of the newest hits; None where the order asked for
+    does not need these hits.
+    """
     limit = max(1, min(limit, MAX_LIMIT))
+    told: list[Told] | None = None
     try:
         if query.sort == "relevance" and query.terms():
-            ids, more, total = _by_relevance(query, by, cursor, limit)
+            told = []
+            ids, more, total = _by_relevance(query, by, cursor, limit, gathered, told)
         else:
             ids, more, total = _by_column(query, by, cursor, limit)
     except EmptyResultSet:
         ids, more, total = [], None, 0
-    return SearchPage(
+    page = SearchPage(
         rows=tuple(load(ids)),
         next_cursor=more,
         total=min(total, TOTAL_CAP),
         total_is_capped=total > TOTAL_CAP,
     )
+    return page, told
 
 
 def _by_column(
@@ -177,39 +191,43 @@ def _by_column(
 
 
 def _by_relevance(
-    query: SearchQuery, by: Actor, cursor: str | None, limit: int
+    query: SearchQuery, by: Actor, cursor: str | None, limit: int, gathered: Gathered, told: list[Told]
 ) -> tuple[list[int], str | None, int]:
     words, terms = index.words(), query.terms()
     offset = _read_offset(cursor) if cursor else 0
     readable = documents(query, by=by, with_words=False)
-    judged, params = words.judged(readable, terms, most=CANDIDATES, cap=TOTAL_CAP)
+    judged, params = words.judged(readable, terms, most=CANDIDATES, cap=TOTAL_CAP, gathered=gathered)
     ids, ids_params = readable.values(found=F("pk")).query.sql_with_params()
     is_readable = f"EXISTS (SELECT 1 FROM ({ids}) AS readable WHERE readable.found = d.model_id)"
     typed = query.words.strip('"').lower()
     exactly, exact_params = f"({words.NAME} = %s OR {words.SHORT_NAME} = %s)", [typed, typed]
     starts, start_params = words.name_starts(typed)
+    table, shown = SearchDocument._meta.db_table, "d.model_id, d.name_lower, d.in_production, d.updated_at"
+    selects = " ".join(f"UNION ALL {select}" for select in gathered.selects)
     rows = words.fetch(
         f"""
         WITH {judged},
-        named (id) AS (
-            SELECT * FROM (
-                SELECT d.model_id FROM models_app_searchdocument d WHERE {exactly} AND {is_readable} LIMIT {NAMED}
-            ) AS exact
+        named (id, name_lower, in_production, updated_at) AS (
+            SELECT * FROM (SELECT {shown} FROM {table} d WHERE {exactly} AND {is_readable} LIMIT {NAMED}) AS exact
             UNION
-            SELECT * FROM (
-                SELECT d.model_id FROM models_app_searchdocument d WHERE {starts} AND {is_readable} LIMIT {NAMED}
-            ) AS starting
+            SELECT * FROM (SELECT {shown} FROM {table} d WHERE {starts} AND {is_readable} LIMIT {NAMED}) AS starting
         ),
-        candidates (id, score) AS (
-            SELECT id, score FROM recent
-            UNION ALL SELECT id, 0 FROM named WHERE id NOT IN (SELECT id FROM recent)
+        candidates (id, name_lower, in_production, updated_at, score) AS (
+            SELECT id, name_lower, in_production, updated_at, score FROM recent
+            UNION ALL
+            SELECT id, name_lower, in_production, updated_at, 0 FROM named WHERE id NOT IN (SELECT id FROM recent)
+        ),
+        page (id, place) AS (
+            SELECT d.id, row_number() OVER (
+                ORDER BY
+                CASE WHEN {exactly} THEN 2 WHEN {starts} THEN 1 ELSE 0 END DESC,
+                d.score * CASE WHEN d.in_production THEN 1.25 ELSE 1.0 END DESC, d.updated_at DESC, d.id DESC
+            )
+            FROM candidates d ORDER BY 2 LIMIT %s OFFSET %s
         )
-        SELECT d.model_id, (SELECT n FROM counted)
-        FROM candidates JOIN models_app_searchdocument d ON d.model_id = candidates.id
-        ORDER BY
-            CASE WHEN {exactly} THEN 2 WHEN {starts} THEN 1 ELSE 0 END DESC,
-            score * CASE WHEN d.in_production THEN 1.25 ELSE 1.0 END DESC, d.updated_at DESC, d.model_id DESC
-        LIMIT %s OFFSET %s
+        SELECT 'page', CAST(id AS text), place FROM page
+        UNION ALL SELECT 'total', NULL, n FROM counted
+        {selects}
         """,
         [
             *params,
@@ -224,9 +242,12 @@ def _by_relevance(
         ],
         by_index=True,
     )
-    page = [row[0] for row in rows[:limit]]
-    more = _encode(["relevance", offset + limit]) if len(rows) > limit else None
-    return page, more, max(rows[0][1], len(page)) if rows else 0
+    found = [int(pk) for _, pk in sorted((place, pk) for what, pk, place in rows if what == "page")]
+    [total] = [n for what, _, n in rows if what == "total"]
+    told += [row for row in rows if row[0] not in ("page", "total")]
+    page = found[:limit]
+    more = _encode(["relevance", offset + limit]) if len(found) > limit else None
+    return page, more, max(total, len(page)) if page else 0
 
 
 def _encode(parts: list[Any]) -> str:

@@ -21,20 +21,10 @@ _LOADED = [
     *(
         f"{version}__{field}"
         for version in ("newest", "newest_staging", "newest_production")
-        for field in (
-            "model",
-            "number",
-            "stage",
-            "stage_changed_at",
-            "last_promoted_at",
-            "created_at",
-            "framework",
-            "framework_version",
-            "license",
-            "serving_endpoint",
-        )
+        for field in ("model", "number", "stage", "last_promoted_at", "framework")
     ),
 ]
+_MEASURED = ("version_id", "name", "value", "dataset", "split", "higher_is_better")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +48,7 @@ class SearchRow:
     """One found model with what a result row shows; reading it costs no query.
 
     `model` comes without its card, but with team, owner, newest, newest_staging and newest_production, of which only
-    names, number, stage, times, framework, license and endpoint are loaded.
+    names, number, stage, last promotion and framework are loaded.
     `current` is the version that counts: in production, else the newest; None for a model without versions.
     """
 
@@ -97,17 +87,21 @@ def load(ids: list[int]) -> list[SearchRow]:
         tags[tag.model_id].append(tag)
     versions = {pk for model in models.values() for pk in (model.current_id, model.former_id) if pk}
     names = {model.headline for model in models.values() if model.headline}
-    measured: defaultdict[int, dict[str, list[VersionMetric]]] = defaultdict(lambda: defaultdict(list))
-    for metric in VersionMetric.objects.filter(version__in=versions, name__in=names).order_by(
-        "dataset", "split"
-    ):
-        measured[metric.version_id][metric.name].append(metric)
+    headlines = {
+        (pk, model.headline) for model in models.values() for pk in (model.current_id, model.former_id)
+    }
+    measured: defaultdict[tuple[int, str], list[VersionMetric]] = defaultdict(list)
+    found = VersionMetric.objects.filter(version__in=versions, name__in=names).order_by("dataset", "split")
+    # A version has other models' headline metrics too: only what is shown becomes an object.
+    for values in found.values_list(*_MEASURED):
+        if values[:2] in headlines:
+            measured[values[:2]].append(VersionMetric(**dict(zip(_MEASURED, values, strict=True))))
     return [
         SearchRow(
             model=model,
             current=model.newest_production or model.newest,
             metric=_row_metric(
-                measured[model.current_id][model.headline], measured[model.former_id][model.headline]
+                measured[model.current_id, model.headline], measured[model.former_id, model.headline]
             ),
             tags=tuple(tags[model.pk]),
         )

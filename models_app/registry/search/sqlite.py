@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import BooleanField, F, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
+from .gathered import Gathered
 from .grammar import Term
 from .text import stems_of
 
@@ -68,12 +69,20 @@ def newest_hits(readable: QuerySet[Any], terms: Sequence[Term], *, most: int) ->
     )
 
 
-def judged(readable: QuerySet[Any], terms: Sequence[Term], *, most: int, cap: int) -> tuple[str, list[Any]]:
-    """Two tables for a WITH: `recent` (id, score) of the `most` hits registered last, and `counted` (n) to `cap` + 1.
+def judged(
+    readable: QuerySet[Any], terms: Sequence[Term], *, most: int, cap: int, gathered: Gathered
+) -> tuple[str, list[Any]]:
+    """Tables for a WITH: `recent` (id, score and what else decides the order) of the `most` hits registered last,
+    `counted` (n), up to `cap` + 1, and `hits`, what is `gathered`.
 
     The score weighs names most, then purpose, tags, card.
     """
-    documents, params = readable.values(found=F("pk")).query.sql_with_params()
+    columns = [*gathered.columns, "updated_at"]
+    newest, newest_params = newest_hits(
+        readable.values(*columns, found=F("pk")), terms, most=max(gathered.most, 1)
+    )
+    deciding = readable.values("name_lower", "in_production", "updated_at", found=F("pk"))
+    documents, params = deciding.query.sql_with_params()
     hits = f"""
         FROM models_app_searchwords CROSS JOIN ({documents}) AS readable
         ON readable.found = models_app_searchwords.rowid WHERE models_app_searchwords MATCH %s
@@ -81,13 +90,17 @@ def judged(readable: QuerySet[Any], terms: Sequence[Term], *, most: int, cap: in
     given = [*params, _match(terms)]
     return (
         f"""
-        recent (id, score) AS (
-            SELECT models_app_searchwords.rowid, -bm25(models_app_searchwords, 10.0, 4.0, 2.0, 0.5) {hits}
+        hits ({", ".join(columns)}, id) AS MATERIALIZED ({newest}),
+        recent (id, name_lower, in_production, updated_at, score) AS (
+            SELECT
+                readable.found, readable.name_lower, readable.in_production, readable.updated_at,
+                -bm25(models_app_searchwords, 10.0, 4.0, 2.0, 0.5)
+            {hits}
             ORDER BY models_app_searchwords.rowid DESC LIMIT {most}
         ),
         counted (n) AS (SELECT count(*) FROM (SELECT 1 {hits} LIMIT {cap + 1}) AS first)
         """,
-        [*given, *given],
+        [*newest_params, *given, *given],
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
+from models_app.models import SearchDocument
 from models_app.registry import catalog, lifecycle, promotions
 from models_app.registry.access import get_model
 from models_app.registry.errors import Invalid, Unauthenticated
@@ -203,18 +207,55 @@ def test_the_index_follows_every_verb(shelf):
     assert names("attrition", shelf.alice) == []
 
 
-@pytest.mark.parametrize("reading", [0, 4_000], ids=["by index", "by reading"])
-def test_only_the_newest_hits_are_judged(people, monkeypatch, reading):
+def test_only_the_newest_hits_are_judged(people, monkeypatch):
     for number in range(5):
         builders.model(f"risk/{number}", by=people.alice, purpose="" if number == 3 else "credit lines")
     monkeypatch.setattr(query, "CANDIDATES", 2)
     monkeypatch.setattr(query, "TOTAL_CAP", 2)
-    monkeypatch.setattr(postgres, "READING", reading)
-    monkeypatch.setattr(postgres, "READING_PHRASES", reading)
     for words in ("credit", '"credit lines"'):
         page = find(parse(words), by=people.alice)
         assert [row.model.name for row in page.rows] == ["risk/4", "risk/2"]
         assert (page.total, page.total_is_capped) == (2, True)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="FTS5 gives the newest hits by itself")
+@pytest.mark.parametrize("apart", [1, 40], ids=["days", "months"])
+def test_only_as_many_days_are_looked_at_as_it_takes(people, monkeypatch, apart):
+    """Whether hits are gathered from the last days or from all, and whoever asks, the same ones are found."""
+    for number in range(12):
+        hidden, other = number == 9, number == 10
+        made = builders.model(
+            f"vision/{number}" if hidden else f"risk/{number}",
+            by=people.charlie if hidden else people.alice,
+            purpose="" if other else "credit lines",
+            visibility="team" if hidden else "internal",
+        )
+        moment = datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(days=apart * number)
+        SearchDocument.objects.filter(pk=made.pk).update(updated_at=moment)
+    monkeypatch.setattr(query, "CANDIDATES", 2)
+    monkeypatch.setattr(query, "TOTAL_CAP", 2)
+    monkeypatch.setattr(postgres, "SAMPLED", 9)
+    for furthest, gathers_all in ((0, True), (15_000, False)):
+        monkeypatch.setattr(postgres, "REACHED", furthest)
+        monkeypatch.setattr(postgres, "REACHED_BY_PHRASES", furthest)
+        for words in ("credit", "lines cre", '"credit lines"'):
+            assert names(words, people.alice) == ["risk/11", "risk/8"]
+            assert names(words, people.charlie) == ["risk/11", "vision/9"]
+            readable = query.documents(parse(words), by=people.alice, with_words=False)
+            readable = readable.values("updated_at", found=F("pk"))
+            sql, params = postgres.newest_hits(readable, parse(words).terms(), most=3)
+            plan = postgres.fetch(f"EXPLAIN (ANALYZE) {sql}", params, by_index=False)
+            hits = [line for (line,) in plan if "Limit" in line][-1]
+            assert ("never executed" in hits) is not gathers_all, "\n".join(line for (line,) in plan)
+
+
+@pytest.mark.parametrize(
+    "word", ["photographs", "happy", "the", "resnet50", "50", "classifications", "ødeleggelse"]
+)
+def test_a_word_is_found_at_each_letter_that_is_typed(people, word):
+    builders.model("risk/one", by=people.alice, purpose=f"Knows {word} well", tags=[word])
+    for length in range(1, len(word) + 1):
+        assert names(word[:length], people.alice) == ["risk/one"], word[:length]
 
 
 def test_an_alias_brings_its_model_to_the_top(shelf):
