@@ -161,6 +161,17 @@ DATA_UPLOAD_MAX_NUMBER_FILES = None
 OUTBOUND_ALLOW = env.list("MODELRY_OUTBOUND_ALLOW", default=[])
 WEBHOOK_SCHEMES = env.list("MODELRY_WEBHOOK_SCHEMES", default=["https"])
 
+# Mail goes out when this says how; Django's own settings EMAIL_* follow from it.
+MAIL_URL = env.str("MODELRY_EMAIL_URL", default="")
+MAIL_IS_ON = bool(MAIL_URL)
+vars().update(env.email_url_config(MAIL_URL or "dummymail://"))
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("MODELRY_EMAIL_FROM", default="Modelry <modelry@localhost>")
+# The hour (UTC) of the day's digest.
+DIGEST_HOUR = env.int("MODELRY_DIGEST_HOUR", default=6)
+if DIGEST_HOUR not in range(24):
+    raise ImproperlyConfigured("MODELRY_DIGEST_HOUR is an hour from 0 to 23.")
+
 # Of the server that `manage.py import_mlflow` copies from: named as MLflow's own clients have them.
 MLFLOW_SOURCE_TOKEN = env.str("MLFLOW_TRACKING_TOKEN", default="")
 MLFLOW_SOURCE_USERNAME = env.str("MLFLOW_TRACKING_USERNAME", default="")
@@ -197,6 +208,8 @@ SPECTACULAR_SETTINGS = {
         "RequestStateEnum": "models_app.models.approvals.RequestState",
         "CheckStateEnum": "models_app.models.approvals.CheckState",
         "VerdictEnum": "models_app.models.approvals.Verdict",
+        "StatusEnum": "models_app.models.runs.RunStatus",
+        "WebhookStatusEnum": "models_app.models.webhooks.WebhookStatus",
     },
 }
 

@@ -23,7 +23,7 @@ GROUPS = {
     "Artifacts": ["Manifest", "ManifestEntry", "Blob"],
     "People": ["Team", "Membership", "User", "ApiToken"],
     "Webhooks": ["Webhook", "Delivery"],
-    "Records": ["AuditEvent", "OutboxEvent", "IdempotencyRecord"],
+    "Records": ["AuditEvent", "OutboxEvent", "Notice", "IdempotencyRecord"],
 }
 
 

@@ -14,8 +14,8 @@ from .base import RegistryAdmin, actor_of, each
 
 @admin.register(Webhook)
 class WebhookAdmin(RegistryAdmin):
-    list_display = ("name", "url", "team", "status", "created_by", "created_at")
-    list_filter = ("status", "team")
+    list_display = ("name", "url", "scheme", "team", "status", "created_by", "created_at")
+    list_filter = ("status", "scheme", "team")
     list_select_related = ("team", "created_by")
     search_fields = ("name", "uid", "url")
     exclude = ("secret",)

@@ -101,6 +101,9 @@ PATHS = {
     "uid": OpenApiParameter(
         "uid", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, OpenApiParameter.PATH, description="A run."
     ),
+    "hook": OpenApiParameter(
+        "uid", {"type": "string", "pattern": "^[0-9a-f-]{36}$"}, OpenApiParameter.PATH, description="Its id."
+    ),
     "id": OpenApiParameter(
         "id",
         {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},

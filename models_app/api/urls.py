@@ -43,6 +43,7 @@ from .versions import (
     VersionMetrics,
     VersionRequirements,
 )
+from .webhooks import WebhookDetail, WebhookList, WebhookTest
 
 
 class ModelName:
@@ -150,6 +151,9 @@ v1 = [
     path("tokens/<api_number:id>", TokenDetail.as_view(), name="token"),
     path("teams", TeamList.as_view(), name="teams"),
     path("teams/<str:slug>", TeamDetail.as_view(), name="team"),
+    path("webhooks", WebhookList.as_view(), name="webhooks"),
+    path("webhooks/<str:uid>", WebhookDetail.as_view(), name="webhook"),
+    path("webhooks/<str:uid>/test", WebhookTest.as_view(), name="webhook_test"),
 ]
 
 app_name = "api"

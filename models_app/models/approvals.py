@@ -55,6 +55,8 @@ class PromotionRequest(models.Model):
     reviewed_after_by = models.ForeignKey(
         "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
+    # When people were last reminded that the emergency waits for its review.
+    reminded_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ["-id"]
@@ -70,6 +72,11 @@ class PromotionRequest(models.Model):
             models.Index(fields=["state", "-updated_at", "-id"], name="request_by_state"),
             models.Index(fields=["model", "-id"], name="request_of_model"),
             models.Index(fields=["requested_by", "-id"], name="request_of_person"),
+            models.Index(
+                fields=["created_at"],
+                condition=Q(is_emergency=True, reviewed_after_at=None),
+                name="request_review_due",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ class WebhookScheme(models.TextChoices):
     """In whose words a hook is told: payload, headers and signature."""
 
     MLFLOW = "mlflow", "MLflow"
+    STANDARD = "standard", "Standard Webhooks"
 
 
 class Webhook(models.Model):

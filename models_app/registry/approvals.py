@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -218,32 +219,41 @@ def close(
     tell(request, kind, by=by, body=body, name=f"promotion.{state.value}")
 
 
-def tell(request: PromotionRequest, kind: EntryKind, *, by: Actor, name: str, body: str = "") -> RequestEntry:
-    """Into the discussion, the audit and the outbox."""
+def tell(
+    request: PromotionRequest, kind: EntryKind, *, by: Actor, name: str, body: str = "", **facts: Any
+) -> RequestEntry:
+    """Into the discussion, the audit and the outbox, which also takes the facts."""
     entry = RequestEntry.objects.create(request=request, kind=kind, by=by.user, body=body, at=timezone.now())
-    version = request.version
     audit.record(
         name,
         by=by,
-        subject=str(version),
+        subject=str(request.version),
         model=request.model,
         after={"request": request.pk, "to": request.to_stage, "state": request.state},
         reason=body[:MAX_REASON],
         policy=", ".join(f"{one['scope']} #{one['number']}" for one in request.policies)[:300],
     )
+    emit(request, by=by, name=name, body=body, **facts)
+    return entry
+
+
+def emit(request: PromotionRequest, *, by: Actor, name: str, body: str = "", **facts: Any) -> None:
+    """Into the outbox."""
     events.emit(
         name,
         model=request.model,
         payload={
             "request": request.pk,
             "name": request.model.name,
-            "version": version.number,
+            "version": request.version.number,
             "to": request.to_stage,
             "state": request.state,
             "by": by.name,
+            "by_id": by.user.pk if by.user else None,
+            "text": body[:MAX_REASON],
+            **facts,
         },
     )
-    return entry
 
 
 def names(case: Case) -> str:

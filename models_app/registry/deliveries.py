@@ -19,6 +19,7 @@ from models_app.models import (
     OutboxEvent,
     RegisteredModel,
     Webhook,
+    WebhookScheme,
     WebhookStatus,
 )
 
@@ -37,20 +38,31 @@ KEPT_BODY = 1_000
 
 
 def enqueue(event: OutboxEvent) -> int:
-    """Write a message for every active hook that hears of this event; returns how many hooks. Again does no harm."""
-    name = hook_events.heard_as(event.name, event.payload)
-    if not name:
+    """Write a message for every active hook and name under which it hears of this event; returns how many. Again does
+    no harm.
+    """
+    names = {scheme: hook_events.names(scheme, event.name, event.payload) for scheme in WebhookScheme.values}
+    if not any(names.values()):
         return 0
-    hooks = list(Webhook.objects.filter(status=WebhookStatus.ACTIVE).only("events", "team_id").order_by("pk"))
+    active = Webhook.objects.filter(status=WebhookStatus.ACTIVE)
+    hooks = list(active.only("events", "team_id", "scheme").order_by("pk"))
     if not hooks:
         return 0
     # When the model is gone nobody knows whose it was: only hooks of the whole site may hear.
     team = RegisteredModel.objects.filter(pk=event.model_ref or 0).values_list("team", flat=True).first()
-    hearing = [hook for hook in hooks if name in hook.events and hook.team_id in (None, team)]
-    if not hearing:
-        return 0
-    data = hook_events.data_of(event.name, event.payload)
-    body = hook_events.body(name, data=data, at=event.created_at)
+    hearing = [
+        (hook, name)
+        for hook in hooks
+        if hook.team_id in (None, team)
+        for name in names[hook.scheme]
+        if name in hook.events
+    ]
+    bodies = {
+        (scheme, name): hook_events.message(
+            scheme, name, name=event.name, payload=event.payload, at=event.created_at
+        )
+        for scheme, name in {(hook.scheme, name) for hook, name in hearing}
+    }
     now = timezone.now()
     rows = [
         Delivery(
@@ -58,11 +70,11 @@ def enqueue(event: OutboxEvent) -> int:
             webhook=hook,
             event=event,
             name=name,
-            body=body,
+            body=bodies[hook.scheme, name],
             created_at=now,
             next_attempt_at=now,
         )
-        for hook in hearing
+        for hook, name in hearing
     ]
     Delivery.objects.bulk_create(rows, ignore_conflicts=True)
     return len(rows)

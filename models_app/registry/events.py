@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,13 @@ def emit(
     """Write one event in the caller's transaction. `name` is `noun.verb`, `payload` JSON-ready."""
     return prepared.insert(
         OutboxEvent(name=name, model_ref=model.pk if model else None, payload=payload or {})
+    )
+
+
+def emit_all(name: str, *, model: RegisteredModel, payloads: Iterable[dict[str, Any]]) -> None:
+    """Write an event for each payload, in one statement."""
+    OutboxEvent.objects.bulk_create(
+        [OutboxEvent(name=name, model_ref=model.pk, payload=payload) for payload in payloads]
     )
 
 

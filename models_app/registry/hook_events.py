@@ -1,6 +1,7 @@
-"""What a webhook can hear of: from the outbox's events to the words of MLflow's, and their payloads.
+"""What a webhook can hear of: from the outbox's events to the words of its scheme, and their payloads.
 
-Pure tables and functions of them; who is told stands in webhooks.py.
+Here are MLflow's words; Modelry's own are in standard_events.py. Pure tables and functions of them; who is told stands
+in webhooks.py.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models_app.models import Stage
+from models_app.models import Stage, WebhookScheme
 
+from . import standard_events
 from .names import flat
 
-# Ours, not MLflow's: its clients know no such event.
+# Ours, not MLflow's: its clients know no such events.
 STAGE_MOVED = "model_version_stage.transitioned"
+PROMPT_STAGE_MOVED = "prompt_version_stage.transitioned"
+OURS = frozenset({STAGE_MOVED, PROMPT_STAGE_MOVED})
 # Every event, with the payload that a test sends. The examples are MLflow's own.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "registered_model.created": {
@@ -78,6 +82,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     STAGE_MOVED: {
         "name": "example_model",
+        "version": "1",
+        "from_stage": "Staging",
+        "to_stage": "Production",
+    },
+    PROMPT_STAGE_MOVED: {
+        "name": "example_prompt",
         "version": "1",
         "from_stage": "Staging",
         "to_stage": "Production",
@@ -156,7 +166,7 @@ TABLE: dict[str, tuple[str, str, Callable[[Payload], dict[str, Any]]]] = {
         "prompt_version_tag.deleted",
         _same("version", "key"),
     ),
-    "version.moved": (STAGE_MOVED, "", _stage_moved),
+    "version.moved": (STAGE_MOVED, PROMPT_STAGE_MOVED, _stage_moved),
     "alias.set": ("model_version_alias.created", "prompt_alias.created", _same("alias", "version")),
     "alias.deleted": ("model_version_alias.deleted", "prompt_alias.deleted", _same("alias")),
 }
@@ -178,3 +188,32 @@ def body(name: str, *, data: Mapping[str, Any], at: datetime) -> str:
     entity, _, action = name.partition(".")
     stamp = at.astimezone(UTC).isoformat()
     return json.dumps({"entity": entity, "action": action, "timestamp": stamp, "data": data})
+
+
+# --- whatever the scheme --------------------------------------------------------------------------------------
+
+
+def examples(scheme: str) -> dict[str, dict[str, Any]]:
+    """Every event that a hook of this scheme can ask for, with the data that a test sends."""
+    return standard_events.EXAMPLES if scheme == WebhookScheme.STANDARD else EXAMPLES
+
+
+def names(scheme: str, name: str, payload: Payload) -> list[str]:
+    """The names under which hooks of this scheme hear of an outbox event; none when they do not."""
+    if scheme == WebhookScheme.STANDARD:
+        return standard_events.heard_as(name, payload)
+    heard = heard_as(name, payload)
+    return [heard] if heard else []
+
+
+def message(scheme: str, heard: str, *, name: str, payload: Payload, at: datetime) -> str:
+    """The body that tells an outbox event `name` under one of its `names`."""
+    if scheme == WebhookScheme.STANDARD:
+        return standard_events.body(heard, data=standard_events.data_of(heard, payload), at=at)
+    return body(heard, data=data_of(name, payload), at=at)
+
+
+def example(scheme: str, heard: str, *, at: datetime) -> str:
+    """The body of a test."""
+    write = standard_events.body if scheme == WebhookScheme.STANDARD else body
+    return write(heard, data=examples(scheme)[heard], at=at)

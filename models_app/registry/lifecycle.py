@@ -161,7 +161,14 @@ def change_stage(
     elif archive_former:
         former = list(ModelVersion.objects.filter(model=model).in_stage(to).order_by("-number"))
     transition = _change(
-        version, to=to, kind=TransitionKind.MOVE, by=by, reason=reason, at=now, policy=policy
+        version,
+        to=to,
+        kind=TransitionKind.MOVE,
+        by=by,
+        reason=reason,
+        at=now,
+        policy=policy,
+        former=former[0].number if former else None,
     )
     leaving = former if archive_former or (to == Stage.PRODUCTION and not keep_former) else []
     for other in leaving:
@@ -198,8 +205,11 @@ def _change(
     at: datetime,
     caused_by: StageTransition | None = None,
     policy: str = "",
+    **facts: Any,
 ) -> StageTransition:
-    """Change one version's stage and write its transition, audit and outbox rows. The model is locked."""
+    """Change one version's stage and write its transition, audit and outbox rows, the last with the facts. The model
+    is locked.
+    """
     former = version.stage
     version.stage = to
     version.stage_changed_at = version.updated_at = at
@@ -240,6 +250,11 @@ def _change(
             "to": to,
             "kind": kind.value,
             "transition": transition.pk,
+            "by": by.name,
+            "by_id": by.user.pk if by.user else None,
+            "text": reason,
+            "is_prompt": version.model.is_prompt,
+            **facts,
         },
     )
     return transition
@@ -300,14 +315,16 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
         target.rollback_target = None
     now = timezone.now()
     left = target.stage
+    # In the event of the move that stands for the whole, not in that of the one it causes.
+    facts: dict[str, Any] = {"restored": target.number, "taken_out": current.number}
     if target.stage == Stage.PRODUCTION:
         # It was kept beside its successor: it is still there, only the successor goes.
         transition = _change(
-            current, to=Stage.ARCHIVED, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now
+            current, to=Stage.ARCHIVED, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts
         )
     else:
         transition = _change(
-            target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now
+            target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts
         )
         _change(
             current,

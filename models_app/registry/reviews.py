@@ -60,6 +60,7 @@ def review(
             by=by,
             body=f"{label}: {body}" if body else label,
             name="promotion.reviewed",
+            verdict=verdict,
         )
         if verdict == Verdict.APPROVED:
             found = judge(found.case.version, to=current.to_stage, request=current)
@@ -191,7 +192,15 @@ def add_reviewers(
     )
     if new:
         names = ", ".join(person.username for person in new)
-        tell(request, EntryKind.ASKED, by=by, body=names, name="promotion.review_requested")
+        tell(
+            request,
+            EntryKind.ASKED,
+            by=by,
+            body=names,
+            name="promotion.review_requested",
+            reviewers=[person.username for person in new],
+            reviewer_ids=[person.pk for person in new],
+        )
 
 
 def comment(request: PromotionRequest, *, body: str, by: Actor) -> RequestEntry:

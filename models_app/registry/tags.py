@@ -65,7 +65,7 @@ def replace_model_tags(model: RegisteredModel, tags: dict[str, str], by: Actor) 
         before=brief_tags(before),
         after=brief_tags(tags),
     )
-    events.emit("model.tags_set", model=model, payload={"name": model.name, "tags": tags})
+    tell_replaced(model, before=before, after=tags)
 
 
 @transaction.atomic
@@ -175,14 +175,31 @@ def _record(
         before={} if before is None else {"tags": brief_tags({key: before})},
         after={} if after is None else {"tags": brief_tags({key: after})},
     )
-    events.emit(
-        verb,
-        model=model,
-        payload={
-            "name": model.name,
-            "version": version.number if version else None,
-            "key": key,
-            "value": after,
-            "is_prompt": model.is_prompt,
-        },
-    )
+    events.emit(verb, model=model, payload=_payload(model, version, key, after))
+
+
+def _payload(
+    model: RegisteredModel, version: ModelVersion | None, key: str, value: str | None
+) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "version": version.number if version else None,
+        "key": key,
+        "value": value,
+        "is_prompt": model.is_prompt,
+    }
+
+
+def tell_replaced(
+    model: RegisteredModel,
+    version: ModelVersion | None = None,
+    *,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+) -> None:
+    """The events of tags that were replaced all at once: those of setting and removing the ones that differ."""
+    noun = "version" if version else "model"
+    gone = [_payload(model, version, key, None) for key in before if key not in after]
+    other = [_payload(model, version, key, value) for key, value in after.items() if before.get(key) != value]
+    events.emit_all(f"{noun}.tag_deleted", model=model, payloads=gone)
+    events.emit_all(f"{noun}.tag_set", model=model, payloads=other)

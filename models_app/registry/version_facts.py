@@ -10,6 +10,7 @@ from .access import Actor
 from .errors import Conflict
 from .lifecycle import point_alias
 from .metadata import MetricInput, ReportInput, brief_tags
+from .tags import tell_replaced
 
 
 def add(version: ModelVersion, collections: dict[str, Any], by: Actor) -> None:
@@ -47,12 +48,14 @@ def change(version: ModelVersion, collections: dict[str, Any], by: Actor) -> dic
             after["risk_flags"] = flags
     if "tags" in collections:
         tags = collections["tags"]
-        if dict(version.tags.values_list("key", "value")) != tags:
+        before = dict(version.tags.values_list("key", "value"))
+        if before != tags:
             version.tags.all().delete()
             VersionTag.objects.bulk_create(
                 [VersionTag(version=version, key=key, value=value) for key, value in tags.items()]
             )
             after["tags"] = brief_tags(tags)
+            tell_replaced(version.model, version, before=before, after=tags)
     return after
 
 

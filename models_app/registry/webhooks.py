@@ -1,14 +1,16 @@
 """Webhooks: who outside is told of what. What is sent, and when, stands in deliveries.py.
 
 Site admins make hooks that hear of every model; admins of a team make hooks of their team, which hear of its models
-only.
+only. So a message never says more than whoever made its hook may see.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
+import os
 import re
 import time
 import uuid
@@ -21,7 +23,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app import outbound
-from models_app.models import Team, Webhook, WebhookStatus
+from models_app.models import Team, Webhook, WebhookScheme, WebhookStatus
 
 from . import audit, hook_events, secrets
 from .access import Actor, Right, may, require_login, require_scope
@@ -30,6 +32,14 @@ from .metadata import clean_text
 
 MAX_DESCRIPTION = 5_000
 MAX_SECRET = 1_000
+# Standard Webhooks: how a secret is written, and how many bytes it may hold.
+SECRET_PREFIX = "whsec_"
+SECRET_BYTES = range(24, 65)
+# Of each scheme, the names of what carries id, time and signature.
+_HEADERS = {
+    WebhookScheme.MLFLOW: ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature"),
+    WebhookScheme.STANDARD: ("webhook-id", "webhook-timestamp", "webhook-signature"),
+}
 FIELDS = ("name", "url", "events", "description", "secret", "status")
 _NAME = re.compile(r"(?=.{1,63}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -37,18 +47,23 @@ _NAME = re.compile(r"(?=.{1,63}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 # --- who may --------------------------------------------------------------------------------------------------
 
 
-def webhooks_for(actor: Actor) -> QuerySet[Webhook]:
-    """The hooks that the actor may see. Raises Unauthenticated, Forbidden for whoever is admin of nothing."""
+def webhooks_for(actor: Actor, *, scheme: str = "") -> QuerySet[Webhook]:
+    """The hooks that the actor may see, of one scheme or all. Raises Unauthenticated, Forbidden for whoever is admin of
+    nothing.
+    """
     require_login(actor)
     require_scope(actor, Right.READ)
+    hooks = Webhook.objects.select_related("team", "created_by")
+    if scheme:
+        hooks = hooks.filter(scheme=scheme)
     if actor.is_site_admin:
-        return Webhook.objects.select_related("team")
+        return hooks
     managed = _managed(actor)
     if not managed:
         raise Forbidden(
             "Webhooks are for admins of a team and site admins.", next_step="Ask an admin of your team."
         )
-    return Webhook.objects.select_related("team").filter(team__in=managed)
+    return hooks.filter(team__in=managed)
 
 
 def _managed(actor: Actor) -> list[int]:
@@ -57,9 +72,11 @@ def _managed(actor: Actor) -> list[int]:
     return [team for team in actor.roles if may(whole, Right.MANAGE_TEAM, team)]
 
 
-def get_webhook(uid: str, *, by: Actor) -> Webhook:
-    """The hook of that id. Raises NotFound when absent or not to be seen, Unauthenticated, Forbidden."""
-    hook = webhooks_for(by).filter(uid=uid[:36]).first()
+def get_webhook(uid: str, *, by: Actor, scheme: str = "") -> Webhook:
+    """The hook of that id, of that scheme if one is given. Raises NotFound when absent or not to be seen,
+    Unauthenticated, Forbidden.
+    """
+    hook = webhooks_for(by, scheme=scheme).filter(uid=uid[:36]).first()
     if hook is None:
         raise NotFound(f"There is no webhook “{uid[:64]}” that you may see.")
     return hook
@@ -107,10 +124,18 @@ def create_webhook(
     description: str = "",
     secret: str = "",
     status: str = WebhookStatus.ACTIVE,
+    scheme: str = WebhookScheme.MLFLOW,
+    team: Team | None = None,
 ) -> Webhook:
-    """Make a hook. Raises Invalid naming every wrong field, an address that may not be called among them; Forbidden."""
-    team = _team_of(by)
+    """Make a hook: of the team, else of whose admin one is. By the Standard Webhooks scheme it always has a secret; one
+    is made up when none is given, and `secret_of` tells it.
+
+    Raises Invalid naming every wrong field, an address that may not be called among them; Forbidden.
+    """
+    team = team or _team_of(by)
     _require(by, team)
+    if scheme == WebhookScheme.STANDARD and not secret:
+        secret = new_secret()
     clean = _clean(
         {
             "name": name,
@@ -119,11 +144,18 @@ def create_webhook(
             "description": description,
             "secret": secret,
             "status": status,
-        }
+        },
+        scheme,
     )
     now = timezone.now()
     hook = Webhook(
-        uid=str(uuid.uuid4()), team=team, created_by=by.user, created_at=now, updated_at=now, **clean
+        uid=str(uuid.uuid4()),
+        scheme=scheme,
+        team=team,
+        created_by=by.user,
+        created_at=now,
+        updated_at=now,
+        **clean,
     )
     with transaction.atomic():
         hook.save(force_insert=True)
@@ -133,10 +165,13 @@ def create_webhook(
 
 
 def update_webhook(hook: Webhook, *, by: Actor, **fields: Any) -> Webhook:
-    """Change some of FIELDS; with an empty secret messages are not signed. Raises Invalid, Forbidden, NotFound."""
+    """Change some of FIELDS; with an empty secret messages of MLflow's scheme are not signed.
+
+    Raises Invalid, Forbidden, NotFound.
+    """
     _require(by, hook.team)
     # Looks names up, which may take a while: nothing is locked yet.
-    clean = _clean(fields)
+    clean = _clean(fields, hook.scheme)
     with transaction.atomic():
         current = _locked(hook)
         _require(by, current.team)
@@ -191,13 +226,13 @@ def _shown(fields: dict[str, Any]) -> dict[str, Any]:
 # --- fields ---------------------------------------------------------------------------------------------------
 
 
-def _clean(fields: dict[str, Any]) -> dict[str, Any]:
+def _clean(fields: dict[str, Any], scheme: str) -> dict[str, Any]:
     """Checked fields as the table keeps them; raises Invalid listing every problem."""
     clean: dict[str, Any] = {}
     problems: list[FieldProblem] = []
     for name, value in fields.items():
         try:
-            clean[name] = _clean_field(name, value)
+            clean[name] = _clean_field(name, value, scheme)
         except Invalid as error:
             problems.extend(error.problems)
     if problems:
@@ -205,7 +240,7 @@ def _clean(fields: dict[str, Any]) -> dict[str, Any]:
     return clean
 
 
-def _clean_field(name: str, value: Any) -> Any:
+def _clean_field(name: str, value: Any, scheme: str) -> Any:
     if name == "name":
         if not isinstance(value, str) or not _NAME.fullmatch(value):
             raise Invalid(
@@ -215,12 +250,14 @@ def _clean_field(name: str, value: Any) -> Any:
     if name == "url":
         return _clean_url(value)
     if name == "events":
-        return _clean_events(value)
+        return _clean_events(value, scheme)
     if name == "description":
         return clean_text(name, value, limit=MAX_DESCRIPTION, lines=True)
     if name == "secret":
         if not isinstance(value, str) or len(value) > MAX_SECRET or not _encodable(value):
             raise Invalid(name, f"A text of at most {MAX_SECRET} characters.")
+        if scheme == WebhookScheme.STANDARD:
+            _key_in(value)
         return secrets.encrypt(value)
     if name == "status":
         if value not in WebhookStatus.values:
@@ -248,17 +285,42 @@ def _clean_url(value: Any) -> str:
     return text
 
 
-def _clean_events(value: Any) -> list[str]:
+def new_secret() -> str:
+    """A secret as Standard Webhooks write them."""
+    return SECRET_PREFIX + base64.b64encode(os.urandom(32)).decode()
+
+
+def secret_of(hook: Webhook) -> str:
+    """The secret itself, for who has just made the hook. Raises Damaged."""
+    return secrets.decrypt(hook.secret)
+
+
+def _key_in(secret: str) -> bytes:
+    """The bytes of a Standard Webhooks secret. Raises Invalid("secret")."""
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_BYTES:
+        raise Invalid(
+            "secret",
+            f"Written as {SECRET_PREFIX} and the base64 of {SECRET_BYTES[0]} to {SECRET_BYTES[-1]} random bytes.",
+        )
+    return key
+
+
+def _clean_events(value: Any, scheme: str) -> list[str]:
     names = list(dict.fromkeys(value))
     if not names:
         raise Invalid("events", "A webhook needs at least one event.")
-    return [check_event(name) for name in names]
+    return [check_event(name, scheme) for name in names]
 
 
-def check_event(name: str) -> str:
-    """Give the name back if it is one of an event; raises Invalid("events") listing those there are."""
-    if name not in hook_events.EXAMPLES:
-        known = ", ".join(hook_events.EXAMPLES)
+def check_event(name: str, scheme: str) -> str:
+    """Give the name back if it is one of an event of this scheme; raises Invalid("events") listing those there are."""
+    examples = hook_events.examples(scheme)
+    if name not in examples:
+        known = ", ".join(examples)
         raise Invalid("events", f"There is no event “{str(name)[:100]}”. There are: {known}.")
     return name
 
@@ -305,16 +367,19 @@ def send(hook: Webhook, *, delivery_id: str, body: str, timeout: float = outboun
 
 
 def _headers(hook: Webhook, *, delivery_id: str, content: bytes) -> dict[str, str]:
+    """Both schemes sign `id.timestamp.body` with HMAC-SHA256; they differ in the names and in how the key is written.
+
+    https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
     stamp = str(int(time.time()))
-    headers = {
-        "Content-Type": "application/json",
-        "X-MLflow-Delivery-Id": delivery_id,
-        "X-MLflow-Timestamp": stamp,
-    }
-    if key := secrets.decrypt(hook.secret):
+    secret = secrets.decrypt(hook.secret)
+    key = _key_in(secret) if hook.scheme == WebhookScheme.STANDARD else secret.encode()
+    named = _HEADERS[WebhookScheme(hook.scheme)]
+    headers = {"Content-Type": "application/json", named[0]: delivery_id, named[1]: stamp}
+    if key:
         signed = b".".join((delivery_id.encode(), stamp.encode(), content))
-        digest = hmac.new(key.encode(), signed, hashlib.sha256).digest()
-        headers["X-MLflow-Signature"] = f"v1,{base64.b64encode(digest).decode()}"
+        digest = hmac.new(key, signed, hashlib.sha256).digest()
+        headers[named[2]] = f"v1,{base64.b64encode(digest).decode()}"
     return headers
 
 
@@ -323,8 +388,8 @@ def send_example(hook: Webhook, *, by: Actor, event: str = "") -> Attempt:
     Forbidden.
     """
     _require(by, hook.team)
-    name = check_event(event) if event else hook.events[0]
-    body = hook_events.body(name, data=hook_events.EXAMPLES[name], at=timezone.now())
+    name = check_event(event, hook.scheme) if event else hook.events[0]
+    body = hook_events.example(hook.scheme, name, at=timezone.now())
     return send(hook, delivery_id=str(uuid.uuid4()), body=body)
 
 

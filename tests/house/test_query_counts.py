@@ -7,8 +7,17 @@ with the reason. `WRITE=1 script/test tests/house/test_query_counts.py` writes q
 import pytest
 from django.test import Client
 
-from models_app.models import AuditCheckpoint, Dataset, Policy, PromotionRequest, Run, Stage, Verdict
-from models_app.registry import catalog, checks, policies, promotions, reviews, runs
+from models_app.models import (
+    AuditCheckpoint,
+    Dataset,
+    Policy,
+    PromotionRequest,
+    Run,
+    Stage,
+    Verdict,
+    Webhook,
+)
+from models_app.registry import catalog, checks, policies, promotions, reviews, runs, webhooks
 from models_app.registry.access import get_model, get_version
 from tests import builders
 from tests.house import query_counts
@@ -78,6 +87,8 @@ ROUTES = {
     "api:search": "/api/v1/search?q=m0",
     "api:facets": "/api/v1/search/facets",
     "api:tokens": "/api/v1/tokens",
+    "api:webhooks": "/api/v1/webhooks",
+    "api:webhook": "/api/v1/webhooks/{hook}",
     "api:teams": "/api/v1/teams",
     "api:team": "/api/v1/teams/risk",
 }
@@ -102,6 +113,7 @@ UNCOUNTED: dict[str, str] = {
     "api:policy_dry_run": "asks as api:requirements does",
     "api:run_log": CHANGES,
     "api:token": CHANGES,
+    "api:webhook_test": CHANGES,
     "web:theme": CHANGES,
     "web:revoke_token": CHANGES,
     "web:set_member": CHANGES,
@@ -160,7 +172,13 @@ def one_of_each(people) -> None:
     )
     checks.report(first, name="ci", state="success", by=by)
     AuditCheckpoint.objects.create(position=1, hash="0" * 64, public_key="", signature="")
+    webhook(people)
     token(by)
+
+
+def webhook(people) -> None:
+    url, events = "https://93.184.215.14/hook", ["promotion.requested"]
+    webhooks.create_webhook("hook", url=url, events=events, scheme="standard", by=people.erin)
 
 
 def many_of_each(people) -> None:
@@ -185,6 +203,7 @@ def many_of_each(people) -> None:
         policies.set_policy(stage=Stage.STAGING, model=other, rules={}, by=people.erin)
         policies.set_policy(stage=Stage.ARCHIVED, rules={"hours_in_stage": number}, by=people.root)
     for _ in range(10):
+        webhook(people)
         token(by)
 
 
@@ -207,6 +226,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         "dataset": Dataset.objects.order_by("pk")[0].pk,
         "request": PromotionRequest.objects.order_by("pk")[0].pk,
         "policy": Policy.objects.order_by("pk")[0].pk,
+        "hook": Webhook.objects.order_by("pk")[0].uid,
     }
     there = {name for _, name, _ in ROWS}
     found, refused = {}, []
@@ -214,7 +234,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         if name not in there:
             continue
         path = path.format(**ids)
-        of_admins = name.partition(":")[2].startswith(("audit", "bundle"))
+        of_admins = name.partition(":")[2].startswith(("audit", "bundle", "webhook"))
         pages, calls = (admin_page, admin_api) if of_admins else (page, api)
         client = calls if name.startswith("api:") else pages
         first = client.get(path)  # also warms what is asked for once per process

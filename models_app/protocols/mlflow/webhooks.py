@@ -1,7 +1,7 @@
 """Webhooks: create, find, change, delete, test. Events are pairs of entity and action, upper case on this wire.
 
-One pair is ours: MODEL_VERSION_STAGE/TRANSITIONED. The Python client fails on a pair that it does not know, so it
-is not shown this one.
+Two pairs are ours: MODEL_VERSION_STAGE and PROMPT_VERSION_STAGE/TRANSITIONED. The Python client fails on a pair that
+it does not know, so it is not shown these. Hooks made with Modelry's own API do not exist here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.urls import path
 
 from models_app.http.paging import keyset_page
-from models_app.models import Webhook
+from models_app.models import Webhook, WebhookScheme
 from models_app.registry import hook_events, webhooks
 from models_app.registry.access import Actor
 from models_app.registry.errors import Invalid
@@ -77,7 +77,7 @@ def find(request: HttpRequest, actor: Actor, message: Page) -> dict[str, Any]:
     limit = whole(message.max_results, "max_results") or 100
     if not 1 <= limit <= MAX_RESULTS:
         raise WireError(f"max_results must be between 1 and {MAX_RESULTS}.")
-    hooks = webhooks.webhooks_for(actor)
+    hooks = webhooks.webhooks_for(actor, scheme=WebhookScheme.MLFLOW)
     try:
         page = keyset_page(hooks, order=_ORDER, cursor=message.page_token or None, limit=limit)
     except Invalid as error:
@@ -88,7 +88,7 @@ def find(request: HttpRequest, actor: Actor, message: Page) -> dict[str, Any]:
 
 @call(Nothing, "GET")
 def get(request: HttpRequest, actor: Actor, message: Nothing, webhook_id: str) -> dict[str, Any]:
-    hook = webhooks.get_webhook(webhook_id, by=actor)
+    hook = _get(webhook_id, actor)
     if not _events(hook, request):
         raise WireError(f"{hook.name} hears of stage transitions only, which this client cannot show.")
     return {"webhook": _shown(hook, request)}
@@ -96,7 +96,7 @@ def get(request: HttpRequest, actor: Actor, message: Nothing, webhook_id: str) -
 
 @call(Update, "PATCH")
 def update(request: HttpRequest, actor: Actor, message: Update, webhook_id: str) -> dict[str, Any]:
-    hook = webhooks.get_webhook(webhook_id, by=actor)
+    hook = _get(webhook_id, actor)
     fields = {
         # An empty name, address, list or status is one that was not given; an empty secret or description is none.
         **{name: value for name in ("name", "url") if (value := getattr(message, name))},
@@ -109,13 +109,13 @@ def update(request: HttpRequest, actor: Actor, message: Update, webhook_id: str)
 
 @call(Nothing, "DELETE")
 def remove(request: HttpRequest, actor: Actor, message: Nothing, webhook_id: str) -> dict[str, Any]:
-    webhooks.delete_webhook(webhooks.get_webhook(webhook_id, by=actor), by=actor)
+    webhooks.delete_webhook(_get(webhook_id, actor), by=actor)
     return {}
 
 
 @call(Test)
 def test(request: HttpRequest, actor: Actor, message: Test, webhook_id: str) -> dict[str, Any]:
-    hook = webhooks.get_webhook(webhook_id, by=actor)
+    hook = _get(webhook_id, actor)
     event = _name(message.event) if message.event else ""
     attempt = webhooks.send_example(hook, by=actor, event=event)
     result = present(
@@ -127,13 +127,17 @@ def test(request: HttpRequest, actor: Actor, message: Test, webhook_id: str) -> 
     return {"result": result}
 
 
+def _get(webhook_id: str, actor: Actor) -> Webhook:
+    return webhooks.get_webhook(webhook_id, by=actor, scheme=WebhookScheme.MLFLOW)
+
+
 def _name(event: Event) -> str:
     return f"{event.entity}.{event.action}".lower()
 
 
 def _events(hook: Webhook, request: HttpRequest) -> list[dict[str, str]]:
     is_python = request.headers.get("User-Agent", "").startswith(_PYTHON_CLIENT)
-    names = [name for name in hook.events if name != hook_events.STAGE_MOVED or not is_python]
+    names = [name for name in hook.events if name not in hook_events.OURS or not is_python]
     return [dict(zip(("entity", "action"), name.upper().split("."), strict=True)) for name in names]
 
 

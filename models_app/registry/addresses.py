@@ -1,0 +1,24 @@
+"""Where people find what they are told of: for mails and messages, which know no request."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.urls import reverse
+
+# Where script/server listens, for who tries things out on her own machine.
+AT_HOME = "http://localhost:8000"
+
+
+def of_request(number: int) -> str:
+    """The page of a promotion request."""
+    return reverse("web:promotion", kwargs={"number": number})
+
+
+def of_version(name: str, number: int) -> str:
+    """The page of a version."""
+    return reverse("web:version", kwargs={"name": name, "rev": str(number)})
+
+
+def absolute(path: str) -> str:
+    """The whole address of a page; MODELRY_PUBLIC_URL says where the site is."""
+    return (settings.PUBLIC_URL.rstrip("/") or AT_HOME) + path
