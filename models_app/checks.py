@@ -15,6 +15,14 @@ def production_is_declared(app_configs: Any, **kwargs: Any) -> list[Warning]:
 
 
 @register(Tags.security, deploy=True)
+def mails_lead_here(app_configs: Any, **kwargs: Any) -> list[Warning]:
+    """A mail is written where nobody asked by an address that could be taken over."""
+    if settings.PUBLIC_URL or not settings.MAIL_IS_ON:
+        return []
+    return [Warning("Links in mails lead to localhost.", hint="Set MODELRY_PUBLIC_URL.", id="modelry.W002")]
+
+
+@register(Tags.security, deploy=True)
 def artifacts_survive_a_restart(app_configs: Any, **kwargs: Any) -> list[Error]:
     """Artifacts in memory are gone with the process that took them."""
     if "InMemoryStorage" not in settings.STORAGES["artifacts"]["BACKEND"]:

@@ -144,3 +144,11 @@ def check_alias(alias: str, *, field: str = "alias") -> str:
     if alias.lower() == "latest" or alias.lower() in Stage.values or _VERSION_LIKE.fullmatch(alias):
         raise Invalid(field, f"“{alias}” already has a meaning: numbers, stages and “latest” are no aliases.")
     return alias
+
+
+def one_line(text: str) -> str:
+    """Text that fits a line, a mail's subject for one: no breaks, nothing that cannot be seen."""
+    seen = (" " if char.isspace() else char for char in text)
+    return " ".join(
+        "".join(char for char in seen if unicodedata.category(char) not in _HIDDEN_CATEGORIES).split()
+    )

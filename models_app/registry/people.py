@@ -79,13 +79,14 @@ def _full_clean(instance: User | Team, *, exclude: list[str] | None = None) -> N
 
 @transaction.atomic
 def update_profile(user: User, *, by: Actor, **fields: Any) -> User:
-    """Change one's own name, e-mail, theme, hotkeys or default team (site admins: anyone's). Raises Invalid,
-    Forbidden.
+    """Change one's own name, e-mail, how often mail comes, theme, hotkeys or default team (site admins: anyone's).
+
+    Raises Invalid, Forbidden.
     """
     require_login(by)
     if by.user != user and not by.is_site_admin:
         raise Forbidden("You may change your own profile only.")
-    allowed = {"first_name", "last_name", "email", "theme", "hotkeys", "default_team"}
+    allowed = {"first_name", "last_name", "email", "theme", "hotkeys", "default_team", "notice_mode"}
     if unknown := sorted(fields.keys() - allowed):
         raise Invalid(unknown[0], "There is no such field in a profile.")
     if fields.get("email"):

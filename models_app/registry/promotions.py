@@ -21,12 +21,14 @@ from models_app.models import (
 
 from . import lifecycle, requirements, reviews
 from .access import Actor, Right, has_role, require, require_login, require_scope
-from .approvals import MAX_BODY, Judgement, close, held, judge, names, open_request, tell
+from .approvals import MAX_BODY, Judgement, close, emit, held, judge, names, open_request, tell
 from .errors import ApprovalNeeded, AskedInstead, Conflict, Forbidden, Invalid
 from .metadata import clean_text
 from .requirements import Case
 
 EXPIRES = timedelta(days=14)
+REVIEW_WITHIN = timedelta(days=1)
+REMIND_EVERY = timedelta(days=7)
 
 
 def move(
@@ -232,6 +234,24 @@ def break_glass(
         told = f"{reason}\n\nSkipped: {', '.join(skipped) or 'nothing'}."
         tell(request, EntryKind.EMERGENCY, by=by, body=told, name="promotion.emergency")
         return request
+
+
+def remind_due() -> int:
+    """Remind people, once a week, of emergencies that nobody reviewed within a day; returns how many."""
+    now = timezone.now()
+    waiting = PromotionRequest.objects.filter(
+        is_emergency=True, reviewed_after_at=None, created_at__lte=now - REVIEW_WITHIN
+    ).exclude(reminded_at__gt=now - REMIND_EVERY)
+    count = 0
+    for request in waiting.select_related("model__team", "version")[:500]:
+        with transaction.atomic():
+            same = PromotionRequest.objects.filter(
+                pk=request.pk, reviewed_after_at=None, reminded_at=request.reminded_at
+            )
+            if same.update(reminded_at=now):
+                emit(request, by=Actor.system(), name="promotion.review_due", body=request.reason)
+                count += 1
+    return count
 
 
 def review_after(request: PromotionRequest, *, by: Actor, body: str) -> PromotionRequest:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from models_app.models import OutboxEvent
-from models_app.registry import deliveries, events
+from models_app.registry import deliveries, events, notices
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,13 @@ def tell_webhooks(event: OutboxEvent) -> None:
     deliveries.enqueue(event)
 
 
+def tell_people(event: OutboxEvent) -> None:
+    """Write the notices that tasks/notices.py sends."""
+    notices.write(event)
+
+
 # Event name → what follows from it; "*" is for every event.
-HANDLERS: dict[str, list[Handler]] = {"*": [note, tell_webhooks]}
+HANDLERS: dict[str, list[Handler]] = {"*": [note, tell_webhooks, tell_people]}
 
 
 def dispatch(*, limit: int = 100) -> int:

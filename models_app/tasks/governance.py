@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 def keep_up() -> int:
     """Do what is due; returns how much that was. Any number of workers may do so at once."""
     sealed = audit_chain.seal()
-    return sealed + promotions.expire_due() + reviews.settle_waiting()
+    return sealed + promotions.expire_due() + promotions.remind_due() + reviews.settle_waiting()
 
 
 def prove_audit() -> bool:

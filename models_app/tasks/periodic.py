@@ -9,7 +9,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from models_app.registry import deliveries, events, idempotency, logged_models, webhooks
+from models_app.registry import deliveries, events, idempotency, logged_models, mailing, webhooks
 from models_app.registry.artifacts import storage, uploads
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,8 @@ def _expired_sessions() -> int:
 
 
 def tidy() -> dict[str, int]:
-    """Remove what is past its time: half-sent uploads, remembered answers, messages, handled events, expired sessions.
+    """Remove what is past its time: half-sent uploads, remembered answers, messages, notices, handled events, expired
+    sessions.
 
     Logged models that nobody finished become failed ones; secrets under a former key are encrypted anew.
     """
@@ -35,6 +36,7 @@ def tidy() -> dict[str, int]:
         "logged models": logged_models.fail_abandoned(),
         "answers": idempotency.forget_old(),
         "deliveries": deliveries.forget_old(),
+        "notices": mailing.forget_old(),
         "events": events.forget_old(),
         "sessions": _expired_sessions(),
     }

@@ -65,7 +65,7 @@ def profile(request: PageRequest) -> HttpResponse:
     """Name, address, shortcuts; teams and roles."""
     user = request.actor.user
     assert user is not None
-    names = ("first_name", "last_name", "email", "default_team", "hotkeys")
+    names = ("first_name", "last_name", "email", "notice_mode", "default_team", "hotkeys")
     form = ProfileForm(
         posted(request),
         initial={name: getattr(user, name) for name in names},

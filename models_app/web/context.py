@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from models_app.registry import approvals, audit
+from models_app.registry.access import Actor
 
 # More are told as “99+”.
 MOST_WAITING = 100
@@ -28,16 +29,21 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     actor = getattr(request, "actor", None)
 
     @cache
+    def reader() -> Actor:
+        # Pages outside `page`, those of errors and of the admin, have a frame too.
+        return actor or Actor.of(getattr(request, "user", None), door="web")
+
+    @cache
     def waiting_count() -> int:
-        if actor is None or actor.user is None:
+        if reader().user is None:
             return 0
-        return approvals.waiting_for(actor)[:MOST_WAITING].count()
+        return approvals.waiting_for(reader())[:MOST_WAITING].count()
 
     return {
         "modelry_version": _version(),
         "actor": actor,
         "waiting_count": waiting_count,
-        "may_read_audit": lambda: actor is not None and audit.may_read(actor),
+        "may_read_audit": lambda: audit.may_read(reader()),
     }
 
 

@@ -7,10 +7,11 @@ import io
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
 from django.db.models import QuerySet
 
-from models_app.models import Risk, Role, Scope, Team, Visibility
+from models_app.models import NoticeMode, Risk, Role, Scope, Team, Visibility
 from models_app.registry.errors import Invalid
 from models_app.registry.metadata import VERSION_FIELDS, Field
 
@@ -157,6 +158,12 @@ class ProfileForm(PageForm):
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
         max_length=254,
     )
+    notice_mode = forms.ChoiceField(
+        label="Mail about approvals",
+        choices=NoticeMode.choices,
+        help_text="Requests that wait for you, what becomes of yours, and what your models go through. Emergencies are "
+        "always told at once, unless you choose not at all.",
+    )
     default_team = forms.ModelChoiceField(
         Team.objects.none(),
         label="Default team",
@@ -169,6 +176,10 @@ class ProfileForm(PageForm):
     def __init__(self, *args: Any, teams: QuerySet[Team], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["default_team"].queryset = teams  # type: ignore[attr-defined]
+        if not settings.MAIL_IS_ON:
+            self.fields[
+                "notice_mode"
+            ].help_text = "This site sends no mail yet: MODELRY_EMAIL_URL is not set."
 
 
 LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Does not expire")]

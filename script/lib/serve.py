@@ -43,6 +43,8 @@ def main() -> int:
     address = f"http://{shown(host)}:{port}"
     environment = {
         **GRANIAN,
+        # Mails can be read where the worker writes them.
+        "MODELRY_EMAIL_URL": "consolemail://",
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         "GRANIAN_HOST": host,
@@ -57,7 +59,9 @@ def main() -> int:
     try:
         told = prepare(environment)
         children["app server"] = start(["granian", "registry_site.wsgi:application"], environment)
-        children["worker"] = start(["manage.py", "run_worker"], environment)
+        # It is asked by nobody, and has to know for its mails where the site is.
+        knowing = {"MODELRY_PUBLIC_URL": address, **environment}
+        children["worker"] = start(["manage.py", "run_worker"], knowing)
         wait_for(address, children)
         welcome(address, told)
         return watch(children)

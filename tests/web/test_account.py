@@ -75,7 +75,7 @@ def test_a_default_team_is_chosen_where_one_registers(pages, people):
     ],
 )
 def test_a_wrong_profile_is_told_beside_the_field_and_kept(pages, people, field, typed):
-    answer = pages.bob.post(PROFILE, {"first_name": "Bob", field: typed})
+    answer = pages.bob.post(PROFILE, {"first_name": "Bob", "notice_mode": "digest", field: typed})
     assert beside(answer, field)
     assert page(answer, 422).value(f"id_{field}") == typed
     people.bob.user.refresh_from_db()

@@ -1,4 +1,6 @@
-"""The background worker: hands on what the verbs wrote to the outbox, tells webhooks, and tidies up by the clock."""
+"""The background worker: hands on what the verbs wrote to the outbox, tells webhooks and people, and tidies up by the
+clock.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from django.db import close_old_connections
 from models_app.tasks.deliveries import Turns, deliver
 from models_app.tasks.dispatcher import dispatch
 from models_app.tasks.governance import Prover, keep_up, prove_audit
+from models_app.tasks.notices import Post, send_due
 from models_app.tasks.periodic import tidy
 
 log = logging.getLogger(__name__)
@@ -36,13 +39,14 @@ class Command(BaseCommand):
         if not once:
             for name in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(name, lambda *_: stop.set())
-        turns = Turns()
+        turns, post = Turns(), Post()
         try:
-            self._work(stop, turns, once=once, poll=poll)
+            self._work(stop, turns, post, once=once, poll=poll)
         finally:
+            post.end()
             turns.end()
 
-    def _work(self, stop: threading.Event, turns: Turns, *, once: bool, poll: float) -> None:
+    def _work(self, stop: threading.Event, turns: Turns, post: Post, *, once: bool, poll: float) -> None:
         next_tidy = next_keep_up = 0.0
         prover = Prover()
         while not stop.is_set():
@@ -58,9 +62,10 @@ class Command(BaseCommand):
                     if not more:
                         prove_audit() if once else prover.begin()
                 if once:
-                    busy = deliver() > 0 or busy
+                    busy = deliver() + send_due() > 0 or busy
                 else:
                     turns.begin()
+                    post.begin()
             except Exception:
                 if once:
                     raise
