@@ -233,11 +233,11 @@ def tell(
         reason=body[:MAX_REASON],
         policy=", ".join(f"{one['scope']} #{one['number']}" for one in request.policies)[:300],
     )
-    emit(request, by=by, name=name, body=body, **facts)
+    emit(name, request, by=by, body=body, **facts)
     return entry
 
 
-def emit(request: PromotionRequest, *, by: Actor, name: str, body: str = "", **facts: Any) -> None:
+def emit(name: str, request: PromotionRequest, *, by: Actor, body: str = "", **facts: Any) -> None:
     """Into the outbox."""
     events.emit(
         name,

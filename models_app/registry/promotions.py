@@ -249,7 +249,7 @@ def remind_due() -> int:
                 pk=request.pk, reviewed_after_at=None, reminded_at=request.reminded_at
             )
             if same.update(reminded_at=now):
-                emit(request, by=Actor.system(), name="promotion.review_due", body=request.reason)
+                emit("promotion.review_due", request, by=Actor.system(), body=request.reason)
                 count += 1
     return count
 

@@ -116,7 +116,7 @@ POST = [
     ("/teams/risk/", 0, {"name": "Risk"}, MAY_MANAGE),
     ("/teams/risk/members/", 0, {"username": "charlie", "role": "viewer"}, MAY_MANAGE),
     ("/teams/risk/members/dave/remove/", 0, {}, MAY_MANAGE),
-    ("/account/", 0, {"first_name": "New"}, GOES_ON),
+    ("/account/", 0, {"first_name": "New", "notice_mode": "digest"}, GOES_ON),
     ("/account/theme/", 0, {"theme": "dark"}, [302] * 8),
     ("/account/tokens/", 0, {"name": "ci", "scopes": "read"}, READS),
     ("/account/tokens/{token}/revoke/", 0, {}, OWN_ONLY),
