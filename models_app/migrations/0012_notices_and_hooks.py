@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0010_audit_verification'),
+        ('models_app', '0011_words_by_time'),
     ]
 
     operations = [
