@@ -176,7 +176,7 @@ def keep_in_step(model: RegisteredModel, keys: Iterable[str], *, add: bool = Fal
     A key of a model's field is added with `add`; those of its newest version are kept in step where they stand. A card
     without front matter stays without.
     """
-    if not card_facts.has_front_matter(model.card):
+    if model.is_prompt or not card_facts.has_front_matter(model.card):
         return False
     facts = card_facts.read_kept(model.card)
     if not facts.lines:

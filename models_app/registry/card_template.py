@@ -187,16 +187,18 @@ def _index(model: RegisteredModel, policies: list[tuple[Stage, Applied]]) -> str
         lines.append(
             f"  - task:\n      type: {_inline(model.task)}\n    dataset:\n      name: {_inline(dataset)}\n"
         )
-        lines.append(f"      split: {_inline(split)}\n    metrics:\n{''.join(metrics)}")
+        lines.append(
+            f"      type: {_inline(dataset)}\n      split: {_inline(split)}\n    metrics:\n{''.join(metrics)}"
+        )
         if position == 0 and (report is not None or any(one.rules.report for _, one in policies)):
             lines.append(f"    source:\n      name: {_inline(report.title if report else '')}\n")
             lines.append(f"      url: {_inline(report.url if report else '')}\n")
-    return "".join(lines)
+    return "".join(lines).replace(": \n", ":\n")
 
 
 def _metric(name: str, value: str, bounds: dict[str, list[str]]) -> str:
     told = f"  # {'; '.join(bounds[name])}" if name in bounds else ""
-    return f"    - type: {_inline(name)}\n      value: {value}{told}\n".replace(": \n", ":\n")
+    return f"    - type: {_inline(name)}\n      value:{f' {value}' if value else ''}{told}\n"
 
 
 def _inline(text: str) -> str:

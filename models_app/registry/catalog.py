@@ -78,7 +78,8 @@ def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fi
     """
     check_model_name(name)
     clean = model_fields.clean({**fields, "team": team})
-    facts = card_facts.read(clean.get("card", ""))
+    # A prompt has a description, not a card.
+    facts = card_facts.read("" if mark_prompt(clean.get("tags", {})) else clean.get("card", ""))
     clean = card_sync.taken_over(facts, clean, model=None)
     owning = _owning_team(name, clean.pop("team"), by)
     require(by, Right.REGISTER, owning)
@@ -150,7 +151,7 @@ def update_model(model: RegisteredModel, *, by: Actor, **fields: Any) -> Registe
     require(by, Right.EDIT_MODEL, model.team)
     model = lock(model)
     clean = model_fields.clean(fields)
-    facts = card_facts.read(clean["card"]) if "card" in clean else None
+    facts = card_facts.read(clean["card"]) if "card" in clean and not model.is_prompt else None
     if facts is not None:
         clean = card_sync.taken_over(facts, clean, model=model)
     tags = clean.pop("tags", None)
@@ -355,7 +356,7 @@ def register_version(
     prepared.update(model, *fields)
     index.version_added(model, version, has_metrics=bool(collections.get("metrics")))
     _record_registered(version, columns, collections.get("tags", {}), by)
-    if card_facts.has_front_matter(model.card):
+    if card_facts.has_front_matter(model.card) and not model.is_prompt:
         if version.number == 1 and (facts := card_facts.read_kept(model.card)).of_version:
             _fill_newest(model, facts, by)
             version.refresh_from_db()

@@ -183,8 +183,11 @@ def settings(request: PageRequest, name: str) -> HttpResponse:
     initial |= {
         "owner": shown.owner.username if shown.owner else "",
         "tags": tags_to({tag.key: tag.value for tag in shown.tags.all()}),
-        "card": shown.card or _card_to_start_from(request, shown),
+        "card": shown.card,
     }
+    if request.method != "POST":
+        # What is sent is compared with what is there, not with what the editor began with.
+        initial["card"] = shown.card or _card_to_start_from(request, shown)
     form = ModelForm(posted(request), initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
