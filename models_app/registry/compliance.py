@@ -34,8 +34,8 @@ from .production_periods import LIMIT, Period, Periods
 from .requirements import Applied, Case
 
 STAGES = (Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED)
-# Versions that are told in full.
-MOST_VERSIONS = 50
+# Versions that are told in full: those of a page of periods, and what is in production.
+MOST_VERSIONS = LIMIT + 10
 _OWNED = ("model.registered", "model.updated", "model.imported", "model.renamed")
 
 
@@ -298,10 +298,11 @@ def _findings(found: Report) -> list[str]:
             told.append(
                 f"{name} has parts without a license: {', '.join(w for w, x in one.licenses if not x)}."
             )
-    for period in found.periods.items:
-        request = period.request
-        if request is not None and request.is_emergency and request.reviewed_after_at is None:
-            told.append(f"The emergency promotion of v{period.number} was not reviewed yet.")
+    burned = PromotionRequest.objects.filter(model=model, is_emergency=True, reviewed_after_at=None)
+    told += [
+        f"The emergency promotion of v{number} to {stage} was not reviewed yet (request #{pk})."
+        for number, stage, pk in burned.order_by("-id").values_list("version__number", "to_stage", "pk")[:50]
+    ]
     if found.record is not None:
         seen = found.record.standing.verification
         if seen is None:

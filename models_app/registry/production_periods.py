@@ -26,7 +26,7 @@ from models_app.models import (
     Verdict,
 )
 
-LIMIT = 100
+LIMIT = 50
 MOVES = ("version.moved", "version.rolled_back")
 # Moves that the audit is asked for at once; a model with more has them in the audit's own exports.
 MOST_EVENTS = 5_000

@@ -240,18 +240,19 @@ def _settings(
 
 def _wanted(shown: RegisteredModel) -> list[dict[str, Any]]:
     """What the policies of the next stages demand, each with where to fill it in."""
-    version = ""
+    edit = ""
     if shown.newest is not None:
-        version = reverse("web:version_edit", args=[shown.name, shown.newest.number])
-    return [
-        {
-            "demand": demand,
-            "url": f"{version}#id_{demand.field}"
-            if demand.where == "version" and version
-            else f"#id_{demand.field if demand.where == 'model' else 'card'}",
-        }
-        for demand in card_template.wanted(shown)
-    ]
+        edit = reverse("web:version_edit", args=[shown.name, shown.newest.number])
+    rows = []
+    for demand in card_template.wanted(shown):
+        if demand.where == "version":
+            # Without a version only what its versions take over from the model can be filled in.
+            here = f"#id_{demand.field}" if demand.field in ModelForm.base_fields else ""
+            url = f"{edit}#id_{demand.field}" if edit else here
+        else:
+            url = f"#id_{demand.field if demand.where == 'model' else 'card'}"
+        rows.append({"demand": demand, "url": url})
+    return rows
 
 
 @page("POST", login=True)

@@ -121,7 +121,8 @@ def test_the_report_tells_every_period_and_what_was_behind_it(api, sealed):
         ("site", 0, ""),
         ("team risk", 1, "erin"),
     ]
-    assert told["findings"] == ["The emergency promotion of v4 was not reviewed yet."]
+    (finding,) = told["findings"]
+    assert finding.startswith("The emergency promotion of v4 to production was not reviewed yet")
     assert told["audit"]["problem"] == ""
     assert told["audit"]["verified_to"] == told["audit"]["sealed_to"]
     assert told["owner"] == "alice"
