@@ -7,6 +7,7 @@ version's author or whoever asked.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,17 +23,19 @@ from models_app.models import (
     EntryKind,
     Membership,
     ModelVersion,
+    Policy,
     PromotionRequest,
     RequestEntry,
     RequestState,
     Review,
     Role,
     StageTransition,
+    Team,
     User,
     Verdict,
 )
 
-from . import audit, events, lifecycle, requirements
+from . import audit, events, lifecycle, policy_rules, requirements
 from .access import RIGHTS, Actor, Right, may, models_for
 from .errors import Conflict, NotFound, Requirement
 from .requirements import Applied, Case
@@ -175,15 +178,43 @@ def waiting_for(actor: Actor) -> QuerySet[PromotionRequest]:
     """
     if actor.user is None:
         return PromotionRequest.objects.none()
-    teams = [team for team, role in actor.roles.items() if Right.PROMOTE in RIGHTS[role]]
-    asked = AskedReviewer.objects.filter(user=actor.user).values("request")
-    mine = Q(model__team__in=teams) | Q(pk__in=asked)
-    if actor.is_site_admin:
-        mine = Q()
+    mine = Q()
+    if not actor.is_site_admin:
+        teams = [team for team, role in actor.roles.items() if Right.PROMOTE in RIGHTS[role]]
+        asked = AskedReviewer.objects.filter(user=actor.user).values("request")
+        mine = Q(model__team__in=teams) | Q(pk__in=asked) | _wanted_by_policies(actor)
     spoken = Review.objects.filter(reviewer=actor.user, dismissed_at=None).values("request")
     is_open = Q(state__in=OPEN_STATES) & ~Q(pk__in=spoken) & ~Q(version__created_by=actor.user)
     later = Q(is_emergency=True, reviewed_after_at=None)
     return requests_for(actor).filter(mine, is_open | later).exclude(requested_by=actor.user)
+
+
+def _wanted_by_policies(actor: Actor) -> Q:
+    """Requests on which a policy wants the yes of a role or team of the actor's that could not promote by itself."""
+    if not actor.roles:
+        return Q(pk__in=[])
+    rows = Policy.objects.filter(is_active=True, rules__approvals__isnull=False).order_by("pk")
+    slugs: dict[int, str] | None = None
+    # Stage, what a policy is narrowed by, teams whose models only → what it is narrowed to. Together, since there may
+    # be a policy per model.
+    found: dict[tuple[str, str, tuple[int, ...]], set[Any]] = defaultdict(set)
+    for stage, team, model, risk, rules in rows.values_list("stage", "team", "model", "risk_level", "rules"):
+        wanted = policy_rules.read(rules).approvals
+        fitting = [pk for pk, role in actor.roles.items() if role in wanted.roles]
+        if wanted.teams:
+            slugs = slugs or dict(Team.objects.filter(pk__in=actor.roles).values_list("pk", "slug"))
+            fitting = [pk for pk in fitting if slugs[pk] in wanted.teams]
+        elif Role.OWNER not in wanted.roles:
+            continue
+        if wanted.count and fitting:
+            scopes = {"model__team": team, "model": model, "model__risk_level": risk}
+            by = next((name for name, value in scopes.items() if value), "")
+            found[stage, by, () if wanted.teams else tuple(fitting)].add(scopes.get(by))
+    mine = Q(pk__in=[])
+    for (stage, by, teams), to in found.items():
+        narrowed = Q(**{f"{by}__in": to}) if by else Q()
+        mine |= Q(to_stage=stage) & narrowed & (Q(model__team__in=teams) if teams else Q())
+    return mine
 
 
 @contextmanager
