@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet, URLField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -14,9 +15,10 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 
 from models_app.http.auth import actor_from
-from models_app.models import Visibility
+from models_app.models import RegisteredModel, Visibility
+from models_app.registry import audit
 from models_app.registry.access import Actor
-from models_app.registry.errors import Invalid, RegistryError
+from models_app.registry.errors import Forbidden, Invalid, RegistryError
 
 MOST_COUNTED = 10_000
 
@@ -104,15 +106,51 @@ class RegistryAdmin(admin.ModelAdmin):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except RegistryError as error:
+            self._tell(request, error, object_id)
             messages.error(request, refused(error))
             return HttpResponseRedirect(request.get_full_path())
+        except PermissionDenied:
+            self._tell(request, self._forbidden(), object_id)
+            raise
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         try:
             return super().delete_view(request, object_id, extra_context)
         except RegistryError as error:
+            self._tell(request, error, object_id)
             messages.error(request, refused(error))
             return HttpResponseRedirect("../change/")
+        except PermissionDenied:
+            self._tell(request, self._forbidden(), object_id)
+            raise
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        try:
+            return super().changelist_view(request, extra_context)
+        except PermissionDenied:
+            self._tell(request, self._forbidden())
+            raise
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[str], Any]:
+        """The verb decides whether a row may go; what belongs to it goes with it, and takes no right of its own."""
+        rows, counts, _, protected = super().get_deleted_objects(objs, request)
+        return rows, counts, set(), protected
+
+    def _forbidden(self) -> Forbidden:
+        return Forbidden(f"Your role does not allow to change this {self.opts.verbose_name} in the admin.")
+
+    def _tell(self, request: HttpRequest, error: RegistryError, object_id: str | None = None) -> None:
+        row = self.get_object(request, object_id) if object_id else None
+        tell_refusal(request, error, row)
+
+
+def tell_refusal(request: HttpRequest, error: RegistryError, row: Any = None) -> None:
+    """Into the audit, when a change was refused; with the registered model that the row is or belongs to."""
+    if request.method in ("GET", "HEAD"):
+        return
+    found = row if isinstance(row, RegisteredModel) else getattr(row, "model", None)
+    name = found.name if isinstance(found, RegisteredModel) else ""
+    audit.refuse(error, by=actor_of(request), what=f"{request.method} {request.path}", model=name)
 
 
 def each(
@@ -129,6 +167,7 @@ def each(
         try:
             verb(row)
         except RegistryError as error:
+            tell_refusal(request, error, row)
             admin_class.message_user(request, refused(error), messages.ERROR)
         else:
             count += 1

@@ -22,7 +22,7 @@ from models_app.models import (
     VersionTag,
 )
 from models_app.registry import catalog, lifecycle, promotions
-from models_app.registry.access import Right, may
+from models_app.registry.access import Right, may_on
 from models_app.registry.metadata import VERSION_FIELDS
 
 from .base import RegistryAdmin, actor_of, ask, each
@@ -79,10 +79,10 @@ class RegisteredModelAdmin(RegistryAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is None:
             return self.has_view_permission(request)
-        return request.user.is_staff and may(actor_of(request), Right.EDIT_MODEL, obj.team)
+        return request.user.is_staff and may_on(actor_of(request), Right.EDIT_MODEL, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is not None and request.user.is_staff and may(actor_of(request), Right.DELETE, obj.team)
+        return obj is not None and request.user.is_staff and may_on(actor_of(request), Right.DELETE, obj)
 
     def save_model(self, request: HttpRequest, obj: RegisteredModel, form: Form, change: bool) -> None:
         changed = {name: form.cleaned_data[name] for name in form.changed_data}
@@ -153,11 +153,11 @@ class ModelVersionAdmin(RegistryAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is None:
             return self.has_view_permission(request)
-        return request.user.is_staff and may(actor_of(request), Right.EDIT_VERSION, obj.model.team)
+        return request.user.is_staff and may_on(actor_of(request), Right.EDIT_VERSION, obj.model)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return (
-            obj is not None and request.user.is_staff and may(actor_of(request), Right.DELETE, obj.model.team)
+            obj is not None and request.user.is_staff and may_on(actor_of(request), Right.DELETE, obj.model)
         )
 
     def save_model(self, request: HttpRequest, obj: ModelVersion, form: Form, change: bool) -> None:

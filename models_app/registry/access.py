@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Right(StrEnum):
-    """What can be done in a team. The table of roles below says who may."""
+    """What can be done in a team: the table of roles below says who may. One's account is one's own."""
 
     READ = "read"
     REGISTER = "register"
@@ -45,6 +45,7 @@ class Right(StrEnum):
     PROMOTE = "promote to production"
     ROLLBACK = "roll back"
     MANAGE_TEAM = "manage the team"
+    ACCOUNT = "change your account"
 
 
 _CONTRIBUTOR = frozenset({Right.READ, Right.REGISTER, Right.EDIT_VERSION, Right.MOVE})
@@ -53,7 +54,7 @@ RIGHTS: dict[str, frozenset[Right]] = {
     Role.CONTRIBUTOR: _CONTRIBUTOR,
     Role.OWNER: _CONTRIBUTOR | {Right.EDIT_MODEL, Right.DELETE, Right.RETIRE, Right.ROLLBACK},
     Role.APPROVER: frozenset({Right.READ, Right.MOVE, Right.RETIRE, Right.PROMOTE, Right.ROLLBACK}),
-    Role.ADMIN: frozenset(Right),
+    Role.ADMIN: frozenset(Right) - {Right.ACCOUNT},
 }
 _SCOPES: dict[Right, frozenset[str]] = {
     Right.READ: frozenset({Scope.READ, Scope.WRITE, Scope.PROMOTE}),
@@ -62,6 +63,7 @@ _SCOPES: dict[Right, frozenset[str]] = {
     Right.EDIT_MODEL: frozenset({Scope.WRITE}),
     Right.DELETE: frozenset({Scope.WRITE}),
     Right.MANAGE_TEAM: frozenset({Scope.WRITE}),
+    Right.ACCOUNT: frozenset({Scope.WRITE}),
     Right.MOVE: frozenset({Scope.WRITE, Scope.PROMOTE}),
     Right.RETIRE: frozenset({Scope.PROMOTE}),
     Right.PROMOTE: frozenset({Scope.PROMOTE}),
@@ -139,13 +141,17 @@ class Actor:
         return None if self.is_site_admin else self.roles.keys()
 
 
+def _has_scope(actor: Actor, right: Right) -> bool:
+    return actor.scopes is None or bool(actor.scopes & _SCOPES[right])
+
+
 def may(actor: Actor, right: Right, team: Team | int | None) -> bool:
     """Whether role and token allow this in the team (site admins: everywhere). Says nothing of reading
     internal models.
     """
     if actor.is_system:
         return True
-    if not actor.is_known or (actor.scopes is not None and not actor.scopes & _SCOPES[right]):
+    if not actor.is_known or not _has_scope(actor, right):
         return False
     if actor.is_site_admin:
         return True
@@ -188,7 +194,7 @@ def require(actor: Actor, right: Right, team: Team | None) -> None:
     if may(actor, right, team):
         return
     require_login(actor)
-    if actor.scopes is not None and not actor.scopes & _SCOPES[right]:
+    if actor.scopes is not None and not _has_scope(actor, right):
         need = " or ".join(sorted(_SCOPES[right]))
         raise Forbidden(
             f"This token may not {right}: it has the scopes {', '.join(sorted(actor.scopes)) or 'none'}.",
@@ -210,9 +216,26 @@ def _admins_of(team: Team) -> str:
     return ", ".join(names) or "a site admin"
 
 
+def may_on(actor: Actor, right: Right, model: RegisteredModel) -> bool:
+    """`may` in the team of a model; whoever answers for the model, and registers in its team, has the rights of the
+    role owner on it.
+    """
+    if may(actor, right, model.team_id):
+        return True
+    return _answers_for(actor, model) and right in RIGHTS[Role.OWNER] and _has_scope(actor, right)
+
+
+def _answers_for(actor: Actor, model: RegisteredModel) -> bool:
+    """Its owner; as long as nobody is named, who registered it."""
+    if actor.user is None or actor.user.pk != (model.owner_id or model.created_by_id):
+        return False
+    role = actor.roles.get(model.team_id)
+    return role is not None and Right.REGISTER in RIGHTS[role]
+
+
 def require_on(actor: Actor, right: Right, model: RegisteredModel) -> None:
-    """`require` in the team of a model; the team is read only for a refusal."""
-    if not may(actor, right, model.team_id):
+    """Raises Unauthenticated or Forbidden unless `may_on`; the team is read only for a refusal."""
+    if not may_on(actor, right, model):
         require(actor, right, model.team)
 
 
@@ -231,7 +254,7 @@ def require_reading(actor: Actor) -> None:
 
 def require_scope(actor: Actor, right: Right) -> None:
     """Raises Forbidden when the call's token does not carry a scope for this right."""
-    if actor.scopes is not None and not actor.scopes & _SCOPES[right]:
+    if not _has_scope(actor, right):
         need = " or ".join(sorted(_SCOPES[right]))
         raise Forbidden(f"This token may not {right}.", next_step=f"Make a token with the scope {need}.")
 
@@ -283,7 +306,7 @@ def get_model(name: str, *, by: Actor, right: Right = Right.READ) -> RegisteredM
             f"There is no model “{name}” that you may see.", next_step="Search for it, or ask its team."
         )
     if right is not Right.READ:
-        require(by, right, model.team)
+        require_on(by, right, model)
     return model
 
 

@@ -36,7 +36,7 @@ from models_app.models import (
 )
 
 from . import audit, events, lifecycle, policy_rules, requirements
-from .access import RIGHTS, Actor, Right, may, models_for
+from .access import RIGHTS, Actor, Right, may, models_for, require_login
 from .errors import Conflict, NotFound, Requirement
 from .requirements import Applied, Case
 
@@ -109,7 +109,7 @@ def _approval_demands(
 
 def counts(person: User, one: Applied, version: ModelVersion, request: PromotionRequest | None) -> bool:
     """Whether this person's yes counts under a policy: the role where it is asked for, and not one's own work."""
-    if is_own(person, version, request):
+    if not person.is_active or is_own(person, version, request):
         return False
     wanted = one.rules.approvals
     if wanted.teams:
@@ -119,7 +119,7 @@ def counts(person: User, one: Applied, version: ModelVersion, request: Promotion
     roles = set(memberships.values_list("role", flat=True))
     if person.is_superuser and Role.ADMIN in wanted.roles:
         return True
-    return person.is_active and bool(roles & set(wanted.roles))
+    return bool(roles & set(wanted.roles))
 
 
 def is_own(person: User, version: ModelVersion, request: PromotionRequest | None) -> bool:
@@ -128,6 +128,8 @@ def is_own(person: User, version: ModelVersion, request: PromotionRequest | None
 
 
 def _may_promote(person: User, version: ModelVersion) -> bool:
+    if not person.is_active:
+        return False
     if person.is_superuser:
         return True
     role = (
@@ -158,7 +160,10 @@ def may_review(actor: Actor, request: PromotionRequest) -> bool:
 
 
 def requests_for(actor: Actor) -> QuerySet[PromotionRequest]:
-    """The requests about models that the actor may read, newest first."""
+    """The requests about models that the actor may read, newest first. Raises Unauthenticated: a public site shows its
+    models, not what people say of them.
+    """
+    require_login(actor)
     rows = PromotionRequest.objects.filter(model__in=models_for(actor))
     return rows.select_related("model__team", "version__created_by", "requested_by").order_by("-id")
 
@@ -174,8 +179,9 @@ def get_request(number: int, *, by: Actor) -> PromotionRequest:
 
 def waiting_for(actor: Actor) -> QuerySet[PromotionRequest]:
     """Open requests that this person was asked to review, or could decide, and has not spoken on; emergencies that
-    nobody reviewed yet.
+    nobody reviewed yet. Raises Unauthenticated.
     """
+    require_login(actor)
     if actor.user is None:
         return PromotionRequest.objects.none()
     mine = Q()

@@ -148,7 +148,7 @@ def update_model(model: RegisteredModel, *, by: Actor, **fields: Any) -> Registe
 
     The front matter of a new card is taken over; `notices` of what is returned tell what was not (card_sync.py).
     """
-    require(by, Right.EDIT_MODEL, model.team)
+    require_on(by, Right.EDIT_MODEL, model)
     model = lock(model)
     clean = model_fields.clean(fields)
     facts = card_facts.read(clean["card"]) if "card" in clean and not model.is_prompt else None
@@ -220,7 +220,7 @@ def set_model_tags(model: RegisteredModel, *, tags: Mapping[str, str] | list[str
 @transaction.atomic
 def rename_model(model: RegisteredModel, *, to: str, by: Actor) -> RegisteredModel:
     """Give a model another name; the old one leads here from now on. Raises Invalid, AlreadyExists, Forbidden."""
-    require(by, Right.EDIT_MODEL, model.team)
+    require_on(by, Right.EDIT_MODEL, model)
     model = lock(model)
     check_model_name(to)
     former = model.name
@@ -251,7 +251,7 @@ def delete_model(model: RegisteredModel, *, by: Actor, reason: str = "") -> None
     """Delete a model with all its versions. Raises Conflict while one is in staging or production, or a base
     of another's.
     """
-    require(by, Right.DELETE, model.team)
+    require_on(by, Right.DELETE, model)
     reason = clean_reason(reason)
     model = lock(model)
     live = ModelVersion.objects.filter(model=model, stage__in=[Stage.PRODUCTION, Stage.STAGING]).order_by(
@@ -467,7 +467,7 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_a
     Raises Conflict while it is in staging or production, has an alias (unless `with_aliases`), is a rollback target or
     another version's base.
     """
-    require(by, Right.DELETE, version.model.team)
+    require_on(by, Right.DELETE, version.model)
     reason = clean_reason(reason)
     version = lock_version(version)
     model = version.model

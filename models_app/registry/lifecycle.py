@@ -22,7 +22,7 @@ from models_app.models import (
 from models_app.models.catalog import ModelVersionQuerySet
 
 from . import audit, events, prepared
-from .access import Actor, Right, get_model, may, require, require_on, require_reading, versions_for
+from .access import Actor, Right, get_model, may_on, require_on, require_reading, versions_for
 from .errors import Conflict, Invalid, NotFound, NothingToDo
 from .metadata import clean_text
 from .names import check_alias
@@ -100,19 +100,18 @@ def _right_for(from_stage: str, to: str) -> Right:
 
 def allowed_moves(version: ModelVersion, *, by: Actor) -> list[Stage]:
     """The stages to which the actor may move this version; whether the policy lets it in is another question."""
-    team = version.model.team
     stages = [stage for stage in Stage if stage != version.stage]
-    return [stage for stage in stages if may(by, _right_for(version.stage, stage), team)]
+    return [stage for stage in stages if may_on(by, _right_for(version.stage, stage), version.model)]
 
 
 def may_move(version: ModelVersion, *, to: str, by: Actor) -> bool:
     """Whether role and token allow this move; what the stage demands is another question."""
-    return may(by, _right_for(version.stage, to), version.model.team_id)
+    return may_on(by, _right_for(version.stage, to), version.model)
 
 
 def require_move(version: ModelVersion, *, to: str, by: Actor) -> None:
     """Raises Forbidden unless `may_move`."""
-    require(by, _right_for(version.stage, to), version.model.team)
+    require_on(by, _right_for(version.stage, to), version.model)
 
 
 @contextmanager
@@ -296,7 +295,7 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
     is nothing to go back to, Invalid without a reason, Forbidden.
     """
     model = lock(model)
-    require(by, Right.ROLLBACK, model.team)
+    require_on(by, Right.ROLLBACK, model)
     reason = clean_reason(reason)
     if not reason:
         raise Invalid("reason", "Say why: whoever reads the history later will ask.")

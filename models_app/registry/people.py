@@ -18,7 +18,7 @@ from django.utils import timezone
 from models_app.models import ApiToken, Membership, Role, Scope, Team, User
 
 from . import audit
-from .access import Actor, Right, require, require_login, require_reading
+from .access import Actor, Right, require, require_login, require_reading, require_scope
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound, Unauthenticated
 from .names import check_team_slug
 from .prepared import Prepared
@@ -86,6 +86,7 @@ def update_profile(user: User, *, by: Actor, **fields: Any) -> User:
     require_login(by)
     if by.user != user and not by.is_site_admin:
         raise Forbidden("You may change your own profile only.")
+    require_scope(by, Right.ACCOUNT)
     allowed = {"first_name", "last_name", "email", "theme", "hotkeys", "default_team", "notice_mode"}
     if unknown := sorted(fields.keys() - allowed):
         raise Invalid(unknown[0], "There is no such field in a profile.")
@@ -198,6 +199,7 @@ def create_token(
     require_login(by)
     if by.user != user and not by.is_site_admin:
         raise Forbidden("You may make tokens for yourself only.", next_step="Ask a site admin.")
+    require_scope(by, Right.ACCOUNT)
     chosen = sorted(set(scopes))
     if not name or not name.strip() or len(name) > 100:
         raise Invalid("name", "1 to 100 characters that say what the token is for.")
@@ -260,6 +262,9 @@ def revoke_token(token: ApiToken, *, by: Actor) -> ApiToken:
     require_login(by)
     if (by.user is None or by.user.pk != token.user_id) and not by.is_site_admin:
         raise Forbidden("You may revoke your own tokens only.")
+    if by.token_prefix != token.prefix:
+        # The token at hand may always be given up.
+        require_scope(by, Right.ACCOUNT)
     if token.revoked_at is None:
         token.revoked_at = timezone.now()
         token.save(update_fields=["revoked_at"])
@@ -279,7 +284,7 @@ def get_token(number: int, *, by: Actor) -> ApiToken:
     tokens = ApiToken.objects.select_related("user") if by.is_site_admin else tokens_of(by)
     token = tokens.filter(pk=number).first()
     if token is None:
-        raise NotFound(f"You have no token {number}.")
+        raise NotFound("You have no such token.")
     return token
 
 

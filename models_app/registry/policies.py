@@ -12,12 +12,13 @@ from django.utils import timezone
 from models_app.models import Policy, PolicyVersion, RegisteredModel, Risk, Stage, Team
 
 from . import audit, events, lifecycle, policy_rules
-from .access import Actor, Right, models_for, require
+from .access import Actor, Right, models_for, require, require_login
 from .errors import Invalid, NotFound
 
 
 def policies_for(actor: Actor) -> QuerySet[Policy]:
-    """Every policy about what the actor may read: nobody has to guess what will be demanded."""
+    """Every policy about what the actor may read: nobody has to guess what will be demanded. Raises Unauthenticated."""
+    require_login(actor)
     readable = Q(model=None) | Q(model__in=models_for(actor))
     return Policy.objects.filter(readable).select_related("team", "model__team")
 

@@ -20,7 +20,7 @@ from models_app.models import (
 )
 
 from . import lifecycle, requirements, reviews
-from .access import Actor, Right, has_role, require, require_login, require_scope
+from .access import Actor, Right, has_role, require, require_login, require_on, require_scope
 from .approvals import MAX_BODY, Judgement, close, emit, held, judge, names, open_request, tell
 from .errors import ApprovalNeeded, AskedInstead, Conflict, Forbidden, Invalid
 from .metadata import clean_text
@@ -164,7 +164,7 @@ def withdraw(request: PromotionRequest, *, by: Actor, reason: str = "") -> Promo
         require_login(by)
         require_scope(by, Right.REGISTER)
         if by.user is None or by.user.pk != current.requested_by_id:
-            require(by, Right.EDIT_MODEL, current.model.team)
+            require_on(by, Right.EDIT_MODEL, current.model)
         close(current, RequestState.WITHDRAWN, EntryKind.WITHDRAWN, by=by, body=reason)
         return current
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 from models_app.models import ApiToken, User
 from models_app.registry import people
 from models_app.registry.access import home_teams
-from models_app.registry.errors import Invalid, NotFound
+from models_app.registry.errors import Invalid
 
 from .context import site_address
 from .door import PageRequest, page, posted, show_problems
@@ -115,9 +115,7 @@ def tokens(request: PageRequest) -> HttpResponse:
 @page("POST", login=True)
 def revoke_token(request: PageRequest, pk: int) -> HttpResponse:
     """Make one of one's tokens useless."""
-    token = ApiToken.objects.select_related("user").filter(pk=pk, user=request.actor.user).first()
-    if token is None:
-        raise NotFound("You have no such token.")
+    token = people.get_token(pk, by=request.actor)
     people.revoke_token(token, by=request.actor)
     messages.success(request, f"The token “{token.name}” is revoked.")
     return redirect("web:tokens")

@@ -25,7 +25,7 @@ from models_app.models import (
     Verdict,
 )
 from models_app.registry import approvals, cards, policy_words, promotions, reviews
-from models_app.registry.access import RIGHTS, Right, get_version, may
+from models_app.registry.access import RIGHTS, Right, get_version, may, may_on
 from models_app.registry.approvals import Judgement
 from models_app.registry.errors import Conflict, Invalid, PolicyUnmet, RegistryError, Requirement
 from models_app.registry.metadata import find_person
@@ -125,7 +125,7 @@ def show(
     found = approvals.judge(asked.version, to=asked.to_stage, request=asked) if is_open else None
     said = list(asked.reviews.select_related("reviewer"))
     own = actor.user is not None and approvals.is_own(actor.user, asked.version, asked)
-    may_edit = may(actor, Right.EDIT_MODEL, asked.model.team)
+    may_edit = may_on(actor, Right.EDIT_MODEL, asked.model)
     is_mine = actor.user is not None and actor.user.pk == asked.requested_by_id
     may_ask = is_mine or reviews.may_ask(asked.version, actor)
     entries = _discussion(asked, said, everything="all" in request.GET)

@@ -14,10 +14,10 @@ from django.utils.safestring import mark_safe
 from models_app.http.paging import keyset_page
 from models_app.models import Alias, ModelVersion, RegisteredModel, Stage, VersionMetric
 from models_app.registry import card_template, cards, catalog, lifecycle, metrics, requirements
-from models_app.registry.access import Right, get_model, may
+from models_app.registry.access import Right, get_model, may, may_on
 from models_app.registry.errors import Conflict, Forbidden, Invalid
 
-from .door import PageRequest, page, posted, show_problems
+from .door import PageRequest, page, posted, show_problems, tell_refusal
 from .forms import DeleteForm, ModelForm, ReasonForm, RegisterForm, RenameForm, tags_to
 from .pictures import history
 from .snippets import snippets
@@ -46,9 +46,9 @@ def frame(request: PageRequest, model: RegisteredModel, tab: str) -> dict[str, A
         "roll_back_text": f"v{target.number} is production again; v{production[0].number} is archived."
         if target
         else "",
-        "may_roll_back": target is not None and may(actor, Right.ROLLBACK, team),
+        "may_roll_back": target is not None and may_on(actor, Right.ROLLBACK, model),
         "may_register": may(actor, Right.REGISTER, team),
-        "may_edit": may(actor, Right.EDIT_MODEL, team),
+        "may_edit": may_on(actor, Right.EDIT_MODEL, model),
         "tags": list(model.tags.all()),
     }
 
@@ -158,6 +158,7 @@ def register(request: PageRequest) -> HttpResponse:
         try:
             made = catalog.register_model(form.cleaned_data["name"], by=request.actor, **form.values())
         except (Invalid, Conflict, Forbidden) as error:
+            tell_refusal(request, error)
             # The name says whose it is: another one may be allowed, so nothing typed is lost.
             show_problems(form, error)
             status = 403 if isinstance(error, Forbidden) else 422
@@ -226,7 +227,7 @@ def _settings(
         "form": form,
         "renaming": renaming or RenameForm(initial={"to": shown.name}, prefix="rename"),
         "deleting": deleting or DeleteForm(name=shown.name, prefix="delete"),
-        "may_delete": may(request.actor, Right.DELETE, shown.team),
+        "may_delete": may_on(request.actor, Right.DELETE, shown),
         "wanted": _wanted(shown) if form is not None else [],
     }
     failed = any(one is not None and one.errors for one in (form, renaming, deleting))

@@ -25,7 +25,7 @@ from models_app.registry import (
     promotions,
     reviews,
 )
-from models_app.registry.access import Right, get_version, may
+from models_app.registry.access import Right, get_version, may, may_on
 from models_app.registry.artifacts import storage
 from models_app.registry.artifacts.archives import Member, archive_of
 from models_app.registry.errors import (
@@ -94,7 +94,7 @@ def show(
         "may_request": not in_production and not asked and reviews.may_ask(shown, actor),
         "may_break_glass": not in_production and may(actor, Right.MANAGE_TEAM, model.team),
         "may_edit": may(actor, Right.EDIT_VERSION, model.team),
-        "may_delete": may(actor, Right.DELETE, model.team),
+        "may_delete": may_on(actor, Right.DELETE, model),
         "may_bundle": bundles.may_take(shown, by=actor),
         "groups": _groups(shown),
         "signature": signatures.parts(shown.signature),

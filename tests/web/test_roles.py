@@ -80,7 +80,7 @@ MAY_PROMOTE = [403, 403, 403, 302, 302, 403, 302, "login"]
 MAY_EDIT_OR_ASKED = [403, 302, 302, 403, 302, 403, 302, "login"]
 MAY_ASK = [403, 302, 302, 302, 302, 403, 302, "login"]
 MAY_MANAGE = [403, 403, 403, 403, 302, 403, 302, "login"]
-OWN_ONLY = [404, 302, 404, 404, 404, 404, 404, "login"]
+OWN_OR_ADMIN = [404, 302, 404, 404, 404, 404, 302, "login"]
 # Path, which version of the model, what is sent, what each is told.
 POST = [
     ("/register/", 0, {"name": "risk/new", "visibility": "internal"}, MAY_EDIT),
@@ -119,7 +119,7 @@ POST = [
     ("/account/", 0, {"first_name": "New", "notice_mode": "digest"}, GOES_ON),
     ("/account/theme/", 0, {"theme": "dark"}, [302] * 8),
     ("/account/tokens/", 0, {"name": "ci", "scopes": "read"}, READS),
-    ("/account/tokens/{token}/revoke/", 0, {}, OWN_ONLY),
+    ("/account/tokens/{token}/revoke/", 0, {}, OWN_OR_ADMIN),
 ]
 
 

@@ -1,0 +1,159 @@
+"""Runs and experiments, teams and people, webhooks, the audit's chain."""
+
+from __future__ import annotations
+
+from .sending import ADMIN, MODEL_JSON, PROFILE, Call, act, files, form, mlflow, quiet, rest, see
+
+OTHER: dict[str, dict[str, list[Call]]] = {
+    # --- Runs
+    "start a run": {
+        "REST": [rest("POST", "runs", experiment="fraud")],
+        "MLflow": [mlflow("POST", "runs/create", experiment_id="{experiment}")],
+    },
+    "end a run": {
+        "REST": [rest("PATCH", "runs/{run}", status="finished")],
+        "MLflow": [mlflow("POST", "runs/update", run_id="{run}", status="FINISHED")],
+    },
+    "log to a run": {
+        "REST": quiet(rest("POST", "runs/{run}/log", params={"a": "1"})),
+        "MLflow": quiet(
+            mlflow("POST", "runs/log-metric", run_id="{run}", key="f1", value=0.6, timestamp=1),
+            mlflow("POST", "runs/log-parameter", run_id="{run}", key="b", value="1"),
+            mlflow("POST", "runs/set-tag", run_id="{run}", key="k", value="v"),
+            mlflow("POST", "runs/delete-tag", run_id="{run}", key="old"),
+            mlflow("POST", "runs/log-batch", run_id="{run}", params=[{"key": "c", "value": "1"}]),
+            mlflow("POST", "runs/log-inputs", run_id="{run}", models=[{"model_id": "{logged}"}]),
+            mlflow("POST", "runs/outputs", run_id="{run}", models=[{"model_id": "{logged}", "step": 1}]),
+            mlflow("POST", "runs/log-model", run_id="{run}", model_json=MODEL_JSON),
+            mlflow("PATCH", "logged-models/{logged}/tags", tags=[{"key": "k", "value": "v"}]),
+            mlflow("DELETE", "logged-models/{logged}/tags/old"),
+            mlflow("POST", "logged-models/{logged}/params", params=[{"key": "k", "value": "v"}]),
+            files("PUT", "artifacts/{experiment}/{run}/artifacts/new.bin", b"bytes", kind="bytes"),
+            files("POST", "mpu/create/{experiment}/{run}/artifacts", {"path": "big.bin", "num_parts": 1}),
+        ),
+    },
+    "delete files of a run": {
+        "MLflow": [files("DELETE", "artifacts/{experiment}/{run}/artifacts/model/model.bin")],
+    },
+    "log models": {
+        "MLflow": [
+            mlflow("POST", "logged-models", experiment_id="{experiment}"),
+            mlflow("PATCH", "logged-models/{logged}", status="LOGGED_MODEL_READY"),
+            mlflow("DELETE", "logged-models/{logged}"),
+        ],
+    },
+    "delete and restore runs": {
+        "MLflow": [
+            mlflow("POST", "runs/delete", run_id="{run}"),
+            mlflow("POST", "runs/restore", run_id="{lost}"),
+        ],
+    },
+    "make an experiment": {"MLflow": [mlflow("POST", "experiments/create", name="new")]},
+    "change an experiment": {
+        "MLflow": [
+            mlflow("POST", "experiments/update", experiment_id="{experiment}", new_name="other"),
+            *quiet(
+                mlflow(
+                    "POST", "experiments/set-experiment-tag", experiment_id="{experiment}", key="k", value="v"
+                ),
+                mlflow("POST", "experiments/delete-experiment-tag", experiment_id="{experiment}", key="old"),
+            ),
+        ],
+    },
+    "delete and restore experiments": {
+        "MLflow": [
+            mlflow("POST", "experiments/delete", experiment_id="{experiment}"),
+            mlflow("POST", "experiments/restore", experiment_id="{gone}"),
+        ],
+    },
+    "register a dataset": {"REST": [rest("POST", "datasets", name="new", team="risk")]},
+    # --- Teams and people
+    "change a team": {
+        "pages": [form("/teams/risk/", name="Risky")],
+        "admin": [form(ADMIN + "team/{team}/change/", name="Risky", description="")],
+    },
+    "give roles": {
+        "pages": [form("/teams/risk/members/", username="charlie", role="viewer")],
+        "admin": [
+            form(ADMIN + "membership/add/", team="{team}", user="{charlie}", role="viewer"),
+            form(ADMIN + "membership/{daves}/change/", role="owner"),
+        ],
+    },
+    "take roles away": {
+        "pages": [form("/teams/risk/members/dave/remove/")],
+        "admin": [form(ADMIN + "membership/{daves}/delete/", post="yes")],
+    },
+    "make a team": {"admin": [form(ADMIN + "team/add/", slug="new", name="New", description="")]},
+    "make a person": {
+        "admin": [
+            form(
+                ADMIN + "user/add/",
+                username="newbie",
+                usable_password="true",
+                password1="long enough 123",
+                password2="long enough 123",
+            )
+        ]
+    },
+    "change another's account": {
+        "admin": [form(ADMIN + "user/{dave}/change/", first_name="New", is_active="on", is_staff="on")]
+    },
+    "change one's profile": {"pages": [form("/account/", **PROFILE)]},
+    "read one's profile": {
+        "pages": see("/account/", "/account/tokens/"),
+        "REST": see("/api/v1/me", "/api/v1/tokens"),
+    },
+    "make a token": {
+        "pages": [form("/account/tokens/", name="ci", scopes="read")],
+        "REST": [rest("POST", "tokens", name="ci", scopes=["write"])],
+    },
+    "revoke bob's token": {
+        "pages": [form("/account/tokens/{token}/revoke/")],
+        "REST": [rest("DELETE", "tokens/{token}")],
+    },
+    "revoke another's token": {"admin": [act("apitoken", "revoke", "{token}")]},
+    # --- Webhooks
+    "read webhooks": {
+        "REST": see("/api/v1/webhooks", "/api/v1/webhooks/{signed}"),
+        "MLflow": see("/api/2.0/mlflow/webhooks", "/api/2.0/mlflow/webhooks/{hook}"),
+    },
+    "make a webhook": {
+        "REST": [
+            rest("POST", "webhooks", name="new", url="https://93.184.215.14/", events=["promotion.requested"])
+        ],
+        "MLflow": [
+            mlflow(
+                "POST",
+                "webhooks",
+                name="new",
+                url="https://93.184.215.14/",
+                events=[{"entity": "REGISTERED_MODEL", "action": "CREATED"}],
+            )
+        ],
+    },
+    "change and delete webhooks": {
+        "REST": [
+            rest("PATCH", "webhooks/{signed}", name="other"),
+            rest("DELETE", "webhooks/{signed}"),
+            *quiet(rest("POST", "webhooks/{signed}/test")),
+        ],
+        "MLflow": [
+            mlflow("PATCH", "webhooks/{hook}", name="other"),
+            mlflow("DELETE", "webhooks/{hook}"),
+            *quiet(mlflow("POST", "webhooks/{hook}/test")),
+        ],
+    },
+    "disable webhooks and send again": {
+        "admin": [
+            act("webhook", "disable", "{hook_pk}"),
+            act("delivery", "redeliver", "{delivery}"),
+        ],
+    },
+    # --- The rest
+    "sign a checkpoint": {"REST": [rest("POST", "audit/checkpoint")]},
+    "look at internal tables": {
+        "admin": see(
+            *(f"{ADMIN}{table}/" for table in ("auditevent", "apitoken", "blob", "webhook", "outboxevent"))
+        ),
+    },
+}

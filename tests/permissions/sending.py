@@ -1,0 +1,135 @@
+"""What a call of the matrix is, how it is written down, and what has to be so before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models_app.models import ModelVersion, PromotionRequest, RegisteredModel, Stage
+from models_app.registry import policies, promotions
+
+from .world import World
+
+Prepare = Callable[[World, dict[str, Any], str], object]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. `reads`: nothing is changed, so nothing is recorded; `audited`: a change leaves a record; `asks`: to
+    open a request is what it is for.
+    """
+
+    method: str
+    path: str
+    body: Any = None
+    kind: str = "json"
+    reads: bool = False
+    audited: bool = True
+    prepare: Prepare | None = None
+    asks: bool = False
+
+
+def see(*paths: str) -> list[Call]:
+    return [Call("GET", path, reads=True) for path in paths]
+
+
+def form(path: str, /, **fields: Any) -> Call:
+    return Call("POST", path, fields, kind="form")
+
+
+def rest(method: str, path: str, /, **body: Any) -> Call:
+    return Call(method, f"/api/v1/{path}", body or None)
+
+
+def mlflow(method: str, path: str, /, **body: Any) -> Call:
+    return Call(method, f"/api/2.0/mlflow/{path}", body)
+
+
+def finds(path: str, /, **body: Any) -> Call:
+    return replace(mlflow("POST", path, **body), reads=True)
+
+
+def files(method: str, path: str, body: Any = None, kind: str = "json") -> Call:
+    return Call(method, f"/api/2.0/mlflow-artifacts/{path}", body, kind=kind)
+
+
+def act(table: str, action: str, row: str, /, **more: Any) -> Call:
+    return form(f"{ADMIN}{table}/", action=action, _selected_action=row, **more)
+
+
+def quiet(*calls: Call) -> list[Call]:
+    """Of what a run reports, not every point is recorded by itself."""
+    return [replace(call, audited=False) for call in calls]
+
+
+def with_(prepare: Prepare, *calls: Call) -> list[Call]:
+    return [replace(call, prepare=prepare) for call in calls]
+
+
+# --- What has to be so before ---------------------------------------------------------------------------------
+
+
+def retired(world: World, ids: dict[str, Any], who: str) -> None:
+    for version in world.registered(ids).versions.filter(stage__in=[Stage.PRODUCTION, Stage.STAGING]):
+        promotions.move(version, to=Stage.ARCHIVED, by=world.root)
+
+
+def strict(world: World, ids: dict[str, Any], who: str) -> None:
+    policies.set_policy(
+        stage=Stage.PRODUCTION,
+        model=world.registered(ids),
+        rules={"approvals": {"count": 1, "roles": ["approver", "admin"]}},
+        by=world.root,
+    )
+
+
+def theirs(world: World, ids: dict[str, Any], who: str) -> None:
+    RegisteredModel.objects.filter(pk=ids["pk"]).update(owner=None, created_by=_user(world, who))
+
+
+def asked_by_them(world: World, ids: dict[str, Any], who: str) -> None:
+    PromotionRequest.objects.filter(pk=ids["erins"]).update(requested_by=_user(world, who))
+
+
+def made_by_them(world: World, ids: dict[str, Any], who: str) -> None:
+    ModelVersion.objects.filter(pk=ids["v7"]).update(created_by=_user(world, who))
+
+
+def _user(world: World, who: str) -> Any:
+    return None if who == "anonymous" else world.user(who)
+
+
+# --- Addresses ------------------------------------------------------------------------------------------------
+
+M, V, A = "/models/{model}/", "/models/{model}@{number}/", "/approvals/{request}/"
+R, ADMIN = "models/{model}", "/admin/models_app/"
+
+
+def v(number: int) -> str:
+    return f"/models/{{model}}@{number}/"
+
+
+def rv(number: int) -> str:
+    return f"models/{{model}}/versions/{number}"
+
+
+def of(number: str = "3", **more: Any) -> dict[str, Any]:
+    return {"name": "{flat}", "version": number, **more}
+
+
+def stage(number: int, to: str, shown: str) -> dict[str, list[Call]]:
+    return {
+        "pages": [form(v(number) + "move/", to=to)],
+        "REST": [rest("POST", rv(number) + "/stage", to=to)],
+        "MLflow": [mlflow("POST", "model-versions/transition-stage", **of(str(number), stage=shown))],
+        "admin": [act("modelversion", "move", f"{{v{number}}}", choice=to, reason="x")],
+    }
+
+
+MODEL_JSON = (
+    '{{"run_id": "{run}", "artifact_path": "m", "utc_time_created": "2026-05-01 12:00:00", "flavors": {{}}}}'
+)
+PROFILE = {"first_name": "New", "hotkeys": "on", "notice_mode": "off"}
+MODEL_FORM = {"purpose": "Else.", "visibility": "internal", "owner": "alice"}
+TEAM_POLICY = {"rules": "{{}}", "action": "save", "stage": "production"}
