@@ -130,6 +130,6 @@ def stage(number: int, to: str, shown: str) -> dict[str, list[Call]]:
 MODEL_JSON = (
     '{{"run_id": "{run}", "artifact_path": "m", "utc_time_created": "2026-05-01 12:00:00", "flavors": {{}}}}'
 )
-PROFILE = {"first_name": "New", "hotkeys": "on", "notice_mode": "off"}
+PROFILE = {"first_name": "New", "hotkeys": "on", "notice_mode": "digest"}
 MODEL_FORM = {"purpose": "Else.", "visibility": "internal", "owner": "alice"}
 TEAM_POLICY = {"rules": "{{}}", "action": "save", "stage": "production"}
