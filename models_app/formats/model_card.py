@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -40,8 +41,26 @@ def read_card(text: str) -> ModelCard:
     wrong and where; anchors, aliases and tags are refused, as is anything too big or too deep.
     """
     raw, body = split(text)
+    found = _read(raw)
+    return ModelCard(dict(found.facts), body, found.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What a block says, and where each fact begins in it: None where facts do not begin lines of their own."""
+
+    facts: dict[str, Any]
+    lines: dict[Path, int]
+    starts: tuple[tuple[str, int], ...] | None = ()
+    depth: int = 0
+
+
+# Whoever keeps a card in step reads the block that was written last; nobody changes what is read.
+@lru_cache(maxsize=128)
+def _read(raw: str) -> _Block:
+    """Raises ValueError, as `read_card`."""
     if not raw.strip():
-        return ModelCard({}, body)
+        return _Block({}, {})
     if len(raw) > MAX_FACTS:
         raise ValueError(f"The YAML block at the top has more than {MAX_FACTS} characters.")
     try:
@@ -52,14 +71,15 @@ def read_card(text: str) -> ModelCard:
         raise ValueError(f"The YAML block at the top is not read: {error.problem}{line}.") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ValueError(f"The YAML block at the top is not read: {str(error)[:200]}") from error
-    if facts is None:
-        return ModelCard({}, body)
-    if not isinstance(facts, dict):
+    if facts is None or root is None:
+        return _Block({}, {})
+    if not isinstance(facts, dict) or not isinstance(root, yaml.MappingNode):
         raise ValueError("The YAML block at the top must be names with values.")
     lines: dict[Path, int] = {}
-    if root is not None:
-        _note_lines(root, (), lines)
-    return ModelCard(facts, body, lines)
+    _note_lines(root, (), lines)
+    keys = [(key.value, key.start_mark) for key, _ in root.value]
+    starts = None if root.flow_style else tuple((name, mark.index - mark.column) for name, mark in keys)
+    return _Block(facts, lines, starts, keys[0][1].column if keys else 0)
 
 
 def _load(raw: str) -> tuple[yaml.Node | None, Any]:
@@ -94,37 +114,42 @@ def write_facts(text: str, changes: Mapping[str, Any]) -> str:
     expected = {name: value for name, value in expected.items() if name not in changes or value is not None}
     if expected == card.facts:
         return text
-    for raw in (_patched(split(text)[0], changes), block(expected)):
+    for raw in _ways(split(text)[0], changes, expected):
         written = f"---\n{raw}---\n{card.body}"
         try:
-            if raw is not None and read_card(written).facts == expected:
+            if read_card(written).facts == expected:
                 return written
         except ValueError:
             continue
     raise ValueError("The YAML block at the top would become too large.")
 
 
+def _ways(raw: str, changes: Mapping[str, Any], expected: dict[str, Any]) -> Iterator[str]:
+    """The block with as little changed as can be, then written anew."""
+    patched = _patched(raw, changes)
+    if patched is not None:
+        yield patched
+    yield block(expected)
+
+
 def _patched(raw: str, changes: Mapping[str, Any]) -> str | None:
     """The block with only the lines of these facts replaced, None where its facts do not begin lines of their own."""
-    root, _ = _load(raw) if raw.strip() else (None, None)
-    if root is not None and (not isinstance(root, yaml.MappingNode) or root.flow_style):
+    found = _read(raw)
+    if found.starts is None:
         return None
-    pairs = root.value if root is not None else []
-    starts = [key.start_mark.index - key.start_mark.column for key, _ in pairs]
-    pieces = [raw[: starts[0]] if starts else raw]
-    ends = [*starts[1:], len(raw)] if starts else []
-    for (key, _), start, end in zip(pairs, starts, ends, strict=True):
+    pieces = [raw[: found.starts[0][1]] if found.starts else raw]
+    ends = [*(start for _, start in found.starts[1:]), len(raw)]
+    for (name, start), end in zip(found.starts, ends, strict=False):
         piece = raw[start:end]
-        if key.value in changes:
-            comments = _comments_at_the_end(piece)
-            value = changes[key.value]
-            piece = _indented(block({key.value: value}), key) if value is not None else ""
-            piece += comments
+        if name in changes:
+            value = changes[name]
+            written = _indented(block({name: value}), found.depth) if value is not None else ""
+            piece = written + _comments_at_the_end(piece)
         pieces.append(piece)
-    known = {key.value for key, _ in pairs}
+    known = {name for name, _ in found.starts}
     new = {name: value for name, value in changes.items() if name not in known and value is not None}
     if new:
-        pieces.append(_indented(block(new), pairs[0][0] if pairs else None))
+        pieces.append(_indented(block(new), found.depth))
     return "".join(pieces)
 
 
@@ -136,8 +161,7 @@ def _comments_at_the_end(piece: str) -> str:
     return "\n".join(lines[kept:])
 
 
-def _indented(text: str, key: yaml.Node | None) -> str:
-    depth = key.start_mark.column if key is not None else 0
+def _indented(text: str, depth: int) -> str:
     return "".join(f"{' ' * depth}{line}\n" for line in text.splitlines()) if depth else text
 
 

@@ -24,7 +24,8 @@ from models_app.models import (
     Visibility,
 )
 
-from .errors import Forbidden, NotFound, Unauthenticated
+from .errors import Forbidden, Invalid, NotFound, TeamUnclear, Unauthenticated
+from .names import split_name
 from .prepared import Prepared
 
 if TYPE_CHECKING:
@@ -187,6 +188,32 @@ def home_team(actor: Actor) -> Team | None:
     if default is not None and has_role(actor, Right.REGISTER, default):
         teams = [default]
     return Team.objects.get(pk=teams[0]) if len(teams) == 1 else None
+
+
+def team_of_new(name: str, team: Team | None, by: Actor) -> Team:
+    """The team of a new name: its namespace's, the one given, the person's default, or the only one she
+    registers in.
+    """
+    require_login(by)
+    namespace, _ = split_name(name)
+    if namespace:
+        owner = Team.objects.filter(slug=namespace).first()
+        if owner is None:
+            raise Invalid("name", f"“{namespace}/…” belongs to a team of that name, and there is none.")
+        if team is not None and team != owner:
+            raise Invalid("team", f"“{name}” belongs to team {namespace}.")
+        return owner
+    if team is not None:
+        return team
+    home = home_team(by)
+    if home is None and len(by.roles) == 1:
+        # She only looks on there: the refusal says who could give her the role.
+        home = Team.objects.get(pk__in=by.roles.keys())
+    if home is None:
+        raise TeamUnclear(
+            "team", "Say which team owns it: write team/name, or choose a default team in your profile."
+        )
+    return home
 
 
 def require(actor: Actor, right: Right, team: Team | None) -> None:

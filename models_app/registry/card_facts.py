@@ -244,6 +244,8 @@ class _Reading:
         reports: dict[str, ReportInput] = {}
         for path, result in self._rows(("model-index",), "results"):
             data, source = result.get("dataset"), result.get("source")
+            if data is not None and not isinstance(data, dict):
+                self.wrong("Must be names with values.", *path, "dataset")
             data = data if isinstance(data, dict) else {}
             name = _plain(data.get("name")) or _plain(data.get("type"))
             for at, row in self._within(result, path, "metrics"):

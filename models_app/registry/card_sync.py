@@ -14,10 +14,11 @@ from typing import Any
 from models_app.formats import model_card
 from models_app.models import LineageEdge, ModelTag, ModelVersion, RegisteredModel, Relation
 
-from . import card_facts, datasets, lineage, prepared
+from . import audit, card_facts, datasets, lineage, prepared
 from .access import Actor
 from .card_facts import HUB_LICENSES, LANGUAGE, MODEL_KEYS, RELATIONS, TAG_KEYS, VERSION_KEYS, CardFacts
 from .errors import FieldProblem, Invalid
+from .metadata import brief
 
 ALL_KEYS = (*MODEL_KEYS, *TAG_KEYS, "metrics", *VERSION_KEYS)
 # Field of a model → the keys that tell it.
@@ -170,8 +171,9 @@ def link_others(version: ModelVersion, found: Gaps, *, by: Actor) -> None:
     lineage.link_bases(version, found.bases, relation=found.relation or Relation.FINE_TUNED, by=by)
 
 
-def keep_in_step(model: RegisteredModel, keys: Iterable[str], *, add: bool = False) -> bool:
-    """Write these keys of the front matter as the fields are now; true when the card changed. The model is locked.
+def keep_in_step(model: RegisteredModel, keys: Iterable[str], *, by: Actor, add: bool = False) -> bool:
+    """Write these keys of the front matter as the fields are now, on record; true when the card changed. The model is
+    locked.
 
     A key of a model's field is added with `add`; those of its newest version are kept in step where they stand. A card
     without front matter stays without.
@@ -199,8 +201,16 @@ def keep_in_step(model: RegisteredModel, keys: Iterable[str], *, add: bool = Fal
         return False
     if written == model.card:
         return False
-    model.card = written
+    before, model.card = model.card, written
     prepared.update(model, "card")
+    audit.record(
+        "model.updated",
+        by=by,
+        subject=model.name,
+        model=model,
+        before=brief({"card": before}),
+        after=brief({"card": written, "front_matter": sorted(changes)}),
+    )
     return True
 
 
@@ -232,7 +242,7 @@ def _headline_change(facts: CardFacts, model: RegisteredModel) -> dict[str, Any]
     headline = model.headline_metric
     if not headline or facts.headline == headline:
         return {}
-    rest = [said] if isinstance(said, str) else list(said or [])
+    rest = [name for name in (said if isinstance(said, list) else [said]) if name is not None]
     return {"metrics": [headline, *(name for name in rest if name not in (headline, facts.headline))]}
 
 
@@ -286,10 +296,14 @@ def _index(raw: Any, model: RegisteredModel, measured: dict[tuple[str, str, str]
         results = one.get("results") if isinstance(one, dict) else None
         kept = []
         for result in results or []:
+            if result is None:
+                continue
             data = result.get("dataset") or {}
             where = (str(data.get("name") or data.get("type") or ""), str(data.get("split") or ""))
             rows = []
             for row in result.get("metrics") or []:
+                if row is None:
+                    continue
                 key = (str(row.get("type") or row.get("name") or ""), *where)
                 if row.get("value") is None and key not in rest:
                     rows.append(row)

@@ -32,42 +32,16 @@ from . import (
     reviews,
     version_facts,
 )
-from .access import Actor, Right, get_model, home_team, models_for, require, require_login, require_on
+from .access import Actor, Right, get_model, models_for, require, require_on, team_of_new
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
-from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, TeamUnclear
+from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid
 from .lifecycle import clean_reason, lock, lock_version
 from .metadata import brief
 from .names import check_model_name, split_name
 from .prepared import Prepared
 from .search import index
 from .tags import insert_model_tags, mark_prompt, replace_model_tags
-
-
-def _owning_team(name: str, team: Team | None, by: Actor) -> Team:
-    """The team of a new name: its namespace's, the one given, the person's default, or the only one she
-    registers in.
-    """
-    require_login(by)
-    namespace, _ = split_name(name)
-    if namespace:
-        owner = Team.objects.filter(slug=namespace).first()
-        if owner is None:
-            raise Invalid("name", f"“{namespace}/…” belongs to a team of that name, and there is none.")
-        if team is not None and team != owner:
-            raise Invalid("team", f"“{name}” belongs to team {namespace}.")
-        return owner
-    if team is not None:
-        return team
-    home = home_team(by)
-    if home is None and len(by.roles) == 1:
-        # She only looks on there: the refusal says who could give her the role.
-        home = Team.objects.get(pk__in=by.roles.keys())
-    if home is None:
-        raise TeamUnclear(
-            "team", "Say which team owns it: write team/name, or choose a default team in your profile."
-        )
-    return home
 
 
 def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fields: Any) -> RegisteredModel:
@@ -81,7 +55,7 @@ def register_model(name: str, *, by: Actor, team: Team | str | None = None, **fi
     # A prompt has a description, not a card.
     facts = card_facts.read("" if mark_prompt(clean.get("tags", {})) else clean.get("card", ""))
     clean = card_sync.taken_over(facts, clean, model=None)
-    owning = _owning_team(name, clean.pop("team"), by)
+    owning = team_of_new(name, clean.pop("team"), by)
     require(by, Right.REGISTER, owning)
     tags = clean.pop("tags", {})
     if clean.get("card") and "purpose" not in clean:
@@ -173,7 +147,7 @@ def update_model(model: RegisteredModel, *, by: Actor, **fields: Any) -> Registe
     if changed or tags is not None:
         keys = [key for name in (*changed, "tags") for key in card_sync.KEYS_OF.get(name, ())]
         if facts is None:
-            card_sync.keep_in_step(model, keys, add=True)
+            card_sync.keep_in_step(model, keys, by=by, add=True)
         _touch(model, *changed)
     if facts is not None:
         model = _fill_newest(model, facts, by)
@@ -190,7 +164,7 @@ def _fill_newest(model: RegisteredModel, facts: card_facts.CardFacts, by: Actor)
             update_version(newest, by=by, metadata=found.metadata, base_relation=found.relation)
         card_sync.link_others(newest, found, by=by)
         model, notices = lock(model), tuple(found.notices)
-    card_sync.keep_in_step(model, card_sync.ALL_KEYS)
+    card_sync.keep_in_step(model, card_sync.ALL_KEYS, by=by)
     model.notices = notices
     return model
 
@@ -228,7 +202,7 @@ def rename_model(model: RegisteredModel, *, to: str, by: Actor) -> RegisteredMod
         return model
     namespace, _ = split_name(to)
     if namespace and namespace != model.team.slug:
-        target = _owning_team(to, None, by)
+        target = team_of_new(to, None, by)
         require(by, Right.EDIT_MODEL, target)
         model.team = target
     if ModelRedirect.objects.filter(name=to).exclude(model=model).exists():
@@ -361,7 +335,7 @@ def register_version(
             _fill_newest(model, facts, by)
             version.refresh_from_db()
             version.model = lock(model)
-        card_sync.keep_in_step(version.model, card_facts.VERSION_KEYS)
+        card_sync.keep_in_step(version.model, card_facts.VERSION_KEYS, by=by)
     return version
 
 
@@ -427,7 +401,7 @@ def update_version(
     if changed.keys() & lineage.COLUMNS:
         lineage.connect(version, relation=lineage.check_relation(base_relation), by=by)
     if version.model.newest_id == version.pk:
-        card_sync.keep_in_step(version.model, card_facts.VERSION_KEYS)
+        card_sync.keep_in_step(version.model, card_facts.VERSION_KEYS, by=by)
     index.refresh([version.model_id])
     audit.record(
         "version.updated", by=by, subject=str(version), model=version.model, before=before, after=after
@@ -496,5 +470,5 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_a
     model.newest = ModelVersion.objects.filter(model=model).newest_first().first()
     newest = lifecycle.find_newest(model, stage)
     model.save(update_fields=["version_count", "updated_at", "newest", *newest])
-    card_sync.keep_in_step(model, card_facts.VERSION_KEYS)
+    card_sync.keep_in_step(model, card_facts.VERSION_KEYS, by=by)
     index.refresh([model.pk])

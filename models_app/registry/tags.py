@@ -78,7 +78,7 @@ def set_model_tag(model: RegisteredModel, *, key: str, value: str = "", by: Acto
     if former == value:
         return
     _write(ModelTag(id=tag_id, model=model, key=key, value=value), is_new=tag_id is None)
-    _model_changed(model, key, value, is_new=tag_id is None)
+    _model_changed(model, key, value, is_new=tag_id is None, by=by)
     _record("model.tag_set", by, model, None, key, former, value)
 
 
@@ -91,7 +91,7 @@ def delete_model_tag(model: RegisteredModel, *, key: str, by: Actor) -> None:
     if former is None:
         return
     ModelTag.objects.filter(model=model, key=key).delete()
-    _model_changed(model, key, "", is_new=False)
+    _model_changed(model, key, "", is_new=False, by=by)
     _record("model.tag_deleted", by, model, None, key, former, None)
 
 
@@ -139,7 +139,7 @@ def _write(tag: ModelTag | VersionTag, *, is_new: bool) -> None:
         prepared.update(tag, "value")
 
 
-def _model_changed(model: RegisteredModel, key: str, value: str, *, is_new: bool) -> None:
+def _model_changed(model: RegisteredModel, key: str, value: str, *, is_new: bool, by: Actor) -> None:
     model.updated_at = timezone.now()
     fields = ["updated_at"]
     if key == PROMPT:
@@ -148,7 +148,7 @@ def _model_changed(model: RegisteredModel, key: str, value: str, *, is_new: bool
         if model.is_prompt:
             index.forget(model)
     prepared.update(model, *fields)
-    card_sync.keep_in_step(model, card_facts.TAG_KEYS, add=True)
+    card_sync.keep_in_step(model, card_facts.TAG_KEYS, by=by, add=True)
     if key == PROMPT:
         index.refresh([model.pk])
     elif is_new:

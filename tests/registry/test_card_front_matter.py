@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models_app.formats.model_card import read_card, write_facts
-from models_app.models import AuditEvent, LineageEdge
-from models_app.registry import card_facts, catalog, tags
+from models_app.models import AuditEvent, LineageEdge, RegisteredModel
+from models_app.registry import card_facts, card_sync, catalog, tags
+from models_app.registry.access import Actor
 from models_app.registry.errors import Invalid
 from tests import builders
 
@@ -207,11 +208,9 @@ def test_text_between_rules_is_no_front_matter(model, people):
 
 
 def test_licenses_of_the_hub_come_back_as_they_were(people):
-    from models_app.registry.card_sync import license_for_hub
-
     for name in ("apache-2.0", "llama3", "openrail++", "odbl", "cc-by-4.0"):
         (read,) = card_facts.read(f"---\nlicense: {name}\n---\n").model.values()
-        assert license_for_hub(read) == {"license": name}
+        assert card_sync.license_for_hub(read) == {"license": name}
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12)
@@ -250,17 +249,55 @@ def test_writing_facts_keeps_whatever_else_there_is(facts, changes, comment):
     unknown=st.dictionaries(st.text(string.ascii_uppercase, min_size=1, max_size=4), plain, max_size=3),
 )
 def test_applied_and_written_back_a_front_matter_says_the_same(words, unknown):
-    from models_app.models import RegisteredModel
-    from models_app.registry.card_sync import MODEL_KEYS, keep_in_step, taken_over
-
     card = write_facts("---\n---\nbody\n", {**unknown, "tags": words or None, "license": "mit"})
     facts = card_facts.read(card)
-    fields = taken_over(facts, {}, model=None)
+    fields = card_sync.taken_over(facts, {}, model=None)
     model = RegisteredModel(
-        card=card, **{name: fields[name] for name in MODEL_KEYS.values() if name in fields}
+        card=card, **{name: fields[name] for name in card_facts.MODEL_KEYS.values() if name in fields}
     )
-    assert keep_in_step(model, MODEL_KEYS) is False
+    assert card_sync.keep_in_step(model, card_facts.MODEL_KEYS, by=Actor.system()) is False
     assert list(fields.get("tags", {})) == words
     assert {key: value for key, value in read_card(card).facts.items() if key in unknown} == {
         key: value for key, value in unknown.items() if value is not None
     }
+
+
+KEYS = [*card_sync.ALL_KEYS, "license_name", "x"]
+INDEX = st.lists(
+    st.dictionaries(
+        st.sampled_from(["name", "results"]),
+        st.lists(
+            st.none()
+            | st.dictionaries(
+                st.sampled_from(["task", "dataset", "metrics", "source"]),
+                st.lists(st.none() | st.dictionaries(st.sampled_from(["type", "name", "value"]), scalars))
+                | st.dictionaries(st.sampled_from(["type", "name", "split", "url"]), scalars)
+                | scalars,
+            ),
+            max_size=2,
+        )
+        | scalars,
+    ),
+    max_size=2,
+)
+
+
+@given(facts=st.dictionaries(st.sampled_from(KEYS), plain | INDEX, max_size=4), index=INDEX)
+def test_any_facts_are_taken_or_refused_and_written_back_all_the_same(facts, index):
+    card = write_facts("---\n---\n", {**facts, "model-index": index})
+    problems = []
+    try:
+        read = card_facts.read(card)
+    except Invalid as error:
+        problems = error.problems
+    assert all(problem.message.startswith("Line ") for problem in problems)
+    if problems:
+        return
+    model = RegisteredModel(name="risk/fraud", headline_metric="auc", license="MIT", card=card)
+    changes = card_sync._headline_change(read, model) | card_sync._model_change("license", read, model)
+    measured = {("auc", "tx", "test"): 0.5}
+    changes["model-index"] = card_sync._index(read.raw.get("model-index"), model, measured)
+    again = card_facts.read(write_facts(card, changes))
+    assert again.headline == "auc"
+    assert again.model["license"] == "MIT"
+    assert {(row.name, row.dataset, row.split): row.value for row in again.metrics} == measured
