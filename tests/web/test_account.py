@@ -51,6 +51,17 @@ def test_the_profile_changes(pages, people):
 
 
 @pytest.mark.sqlite_is_enough
+def test_one_chooses_how_often_mail_comes(pages, people, settings):
+    assert "sends no mail yet" in page(pages.bob.get(PROFILE)).text("id_notice_mode_helptext")
+    settings.MAIL_IS_ON = True
+    assert "Emergencies" in page(pages.bob.get(PROFILE)).text("id_notice_mode_helptext")
+    pages.bob.submit(PROFILE, {"notice_mode": "digest"})
+    people.bob.user.refresh_from_db()
+    assert people.bob.user.notice_mode == "digest"
+    assert beside(pages.bob.post(PROFILE, {"notice_mode": "hourly"}), "notice_mode")
+
+
+@pytest.mark.sqlite_is_enough
 def test_a_default_team_is_chosen_where_one_registers(pages, people):
     assert [name for name, _ in pages.dave.get(PROFILE).context["form"].fields["default_team"].choices] == [
         ""
