@@ -25,8 +25,12 @@ def mails_lead_here(app_configs: Any, **kwargs: Any) -> list[Warning]:
 @register(Tags.security, deploy=True)
 def artifacts_survive_a_restart(app_configs: Any, **kwargs: Any) -> list[Error]:
     """Artifacts in memory are gone with the process that took them."""
-    if "InMemoryStorage" not in settings.STORAGES["artifacts"]["BACKEND"]:
+    if "stores.memory." not in settings.STORAGES["artifacts"]["BACKEND"]:
         return []
     return [
-        Error("Artifact storage is in memory.", hint="Choose disk or an object store.", id="modelry.E001")
+        Error(
+            "Artifact storage is in memory.",
+            hint="Set MODELRY_ARTIFACTS, see docs/storage.md.",
+            id="modelry.E001",
+        )
     ]

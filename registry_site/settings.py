@@ -5,6 +5,8 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from registry_site.artifacts import artifact_storage
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
@@ -100,19 +102,30 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Artifact storage and static files ----------------------------------------------------------------------
 
-ARTIFACTS_ROOT = Path(env.str("MODELRY_ARTIFACTS_ROOT", default=str(HOME / "artifacts"))).resolve()
+# The address of an object store, or of a folder; see docs/storage.md.
+ARTIFACTS = env.str("MODELRY_ARTIFACTS", default="") or (
+    Path(env.str("MODELRY_ARTIFACTS_ROOT", default=str(HOME / "artifacts"))).resolve().as_uri()
+)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
-    "artifacts": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": str(ARTIFACTS_ROOT)},
-    },
+    "artifacts": artifact_storage(
+        ARTIFACTS,
+        # S3 and Google's libraries find theirs themselves.
+        secrets={
+            "connection_string": env.str("AZURE_STORAGE_CONNECTION_STRING", default=""),
+            "account_key": env.str("AZURE_STORAGE_KEY", default=""),
+            "sas_token": env.str("AZURE_STORAGE_SAS_TOKEN", default=""),
+        },
+    ),
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+# Whether clients send to an object store and read from it themselves, at signed addresses, and from which size on.
+DIRECT_TRANSFER = env.bool("MODELRY_DIRECT_TRANSFER", default=True)
+DIRECT_MIN_BYTES = env.int("MODELRY_DIRECT_MIN_BYTES", default=8 << 20)
 # Off trades safety against power loss (never against a killed process) for upload speed.
 FSYNC = env.bool("MODELRY_FSYNC", default=True)
 STATIC_URL = "/static/"

@@ -74,11 +74,10 @@ def _audit_is_emptied_too():
 def artifacts(settings, tmp_path) -> Path:
     """An empty artifact storage for this test alone."""
     root = tmp_path / "artifacts"
-    settings.ARTIFACTS_ROOT = root
     settings.STORAGES = {
         **settings.STORAGES,
         "artifacts": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "BACKEND": "models_app.registry.artifacts.stores.disk.DiskStore",
             "OPTIONS": {"location": str(root)},
         },
     }

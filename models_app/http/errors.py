@@ -24,6 +24,7 @@ CODES = {
     416: "range_not_satisfiable",
     422: "mismatch",
     500: "unexpected",
+    503: "unavailable",
 }
 CHALLENGE = 'Bearer realm="Modelry"'
 

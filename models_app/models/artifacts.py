@@ -53,6 +53,8 @@ class ArtifactUpload(models.Model):
     tree = models.ForeignKey(ArtifactTree, on_delete=models.CASCADE, related_name="uploads")
     path = models.CharField(max_length=1000)
     part_count = models.IntegerField()
+    # What an object store calls it, when the parts go there.
+    at_store = models.TextField(default="", editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
     created_by = models.ForeignKey(
         "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False

@@ -66,6 +66,12 @@ class Damaged(RegistryError):
     code = "damaged"
 
 
+class Unavailable(RegistryError):
+    """What Modelry itself depends on does not answer, or does not let it; nothing is wrong with the request."""
+
+    code = "unavailable"
+
+
 class Forbidden(RegistryError):
     """The actor is known and may not do this; `next_step` says who can give the right."""
 

@@ -1,4 +1,4 @@
-"""Large files: in parts side by side, and by addresses that need no Authorization, all on this server.
+"""Large files: in parts side by side, and by addresses that need no Authorization, here or at the object store.
 
 An address says by its signature what it is good for (one part of one upload, one file) and till when.
 """
@@ -16,9 +16,10 @@ from django.urls import get_script_prefix, path
 
 from models_app.http import signing
 from models_app.http.bodies import chunks, declared_length
-from models_app.http.ranges import ANYTHING, send_blob
+from models_app.http.ranges import ANYTHING, disposition, send_blob
+from models_app.models import ArtifactUpload
 from models_app.registry.access import Actor
-from models_app.registry.artifacts import uploads
+from models_app.registry.artifacts import storage, uploads
 from models_app.registry.artifacts.trees import Holder
 from models_app.registry.errors import Invalid
 
@@ -40,8 +41,13 @@ def _address(request: HttpRequest, kind: str, token: str) -> str:
 
 
 def address_of(request: HttpRequest, file: File) -> str:
-    """An address of this server where the file can be read for some hours, ranges too."""
+    """An address where the file can be read for some hours, ranges too: the store's own, or one of this server."""
     name = file.path.rpartition("/")[2]
+    direct = storage.download_address(
+        file.sha256, size=file.size, disposition=disposition(name), media_type=ANYTHING, valid=FILE_VALID
+    )
+    if direct is not None:
+        return direct
     return _address(request, "signed", signing.sign("file", file.sha256, file.size, name))
 
 
@@ -94,14 +100,17 @@ def create(request: HttpRequest, actor: Actor, message: CreateUpload, folder: st
     return {
         "upload_id": upload.uid,
         "credentials": [
-            {
-                "url": _address(request, "mpu/part", signing.sign("part", upload.uid, number, count)),
-                "part_number": number,
-                "headers": {},
-            }
-            for number in range(1, count + 1)
+            {"part_number": number, **_part_target(request, upload, number)} for number in range(1, count + 1)
         ],
     }
+
+
+def _part_target(request: HttpRequest, upload: ArtifactUpload, number: int) -> dict[str, Any]:
+    target = uploads.target(upload, number)
+    if target is not None:
+        return {"url": target.url, "headers": dict(target.headers)}
+    token = signing.sign("part", upload.uid, number, upload.part_count)
+    return {"url": _address(request, "mpu/part", token), "headers": {}}
 
 
 @signed_call("PUT")

@@ -20,10 +20,10 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from models_app.registry.errors import Conflict, Invalid, NotFound, TooLarge
+from models_app.registry.errors import Conflict, Invalid, Mismatch, NotFound, TooLarge
 
 from . import storage
-from .storage import StoredBytes
+from .stores.base import Part, StoredBytes
 
 PATIENCE = 600.0
 _SUFFIX = ".parts"
@@ -32,10 +32,7 @@ _PIECE = 1 << 20
 
 
 def _folder(upload: str) -> Path:
-    root = storage.incoming()
-    if root is None:
-        raise Invalid("", "This storage takes no parts.")
-    return root / f"{upload}{_SUFFIX}"
+    return storage.incoming() / f"{upload}{_SUFFIX}"
 
 
 def _ended() -> NotFound:
@@ -80,11 +77,39 @@ def receive(upload: str, number: int, chunks: Iterable[bytes], *, of: int, lengt
     return tag
 
 
-def join(upload: str, tags: Mapping[int, str], *, limit: int) -> StoredBytes:
+def arrived(upload: str) -> dict[int, Part]:
+    """The parts that are here whole, by number: of one that came twice, the last. Raises NotFound when it has ended."""
+    folder = _folder(upload)
+    if not (folder / "data").exists():
+        raise _ended()
+    found: dict[int, Part] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        number, _, tag = path.name.partition(".")
+        if number.isdigit() and (match := _TAG.fullmatch(tag)):
+            found[int(number)] = Part(int(match[1], 16), tag)
+    return found
+
+
+def is_done(upload: str) -> bool:
+    """Whether it was joined."""
+    return (_folder(upload) / "done").exists()
+
+
+def other_bytes(stored: StoredBytes, declared: str) -> Mismatch:
+    """What arrived is not what was announced."""
+    return Mismatch(
+        "sha256",
+        f"The {stored.size} bytes that arrived have the digest {stored.sha256}, not {declared}.",
+        next_step="Send the file again.",
+    )
+
+
+def join(upload: str, tags: Mapping[int, str], *, limit: int, sha256: str = "") -> StoredBytes:
     """Make a blob of parts 1 to n, named by their tags. Asked again it gives the same answer, till it is forgotten.
 
     A process that dies meanwhile leaves what can be joined again. Raises Invalid("parts") for one that did not arrive
-    or has another size than the rest, TooLarge past `limit`, Conflict when parts still arrive after long.
+    or has another size than the rest, Mismatch for another digest than declared (then the upload is forgotten),
+    TooLarge past `limit`, Conflict when parts still arrive after long.
     """
     folder = _folder(upload)
     data, done = folder / "data", folder / "done"
@@ -96,6 +121,9 @@ def join(upload: str, tags: Mapping[int, str], *, limit: int) -> StoredBytes:
             stored = _finished(
                 folder, [_size(folder, number, tags[number]) for number in sorted(tags)], limit
             )
+            if stored.sha256 != (sha256 or stored.sha256):
+                forget(upload)
+                raise other_bytes(stored, sha256)
             note = folder / "note"
             note.write_text(f"{stored.sha256} {stored.size}")
             note.rename(done)
@@ -162,28 +190,21 @@ def _locked(folder: Path, kind: int) -> Iterator[None]:
 
 def forget(upload: str) -> None:
     """Remove what an upload left."""
-    root = storage.incoming()
-    if root is not None:
-        shutil.rmtree(root / f"{upload}{_SUFFIX}", ignore_errors=True)
+    shutil.rmtree(_folder(upload), ignore_errors=True)
 
 
 def last_arrival(upload: str) -> float:
-    """When a part arrived last, in seconds since 1970; 0 when there is no place for parts."""
-    root = storage.incoming()
+    """When a part arrived last, in seconds since 1970; 0 when none is here."""
+    folder = _folder(upload)
     with suppress(FileNotFoundError):
-        if root is not None:
-            folder = root / f"{upload}{_SUFFIX}"
-            return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
     return 0.0
 
 
 def sweep(*, known: Collection[str], older_than: timedelta) -> int:
     """Remove the parts of uploads that nobody knows; returns how many uploads."""
-    root = storage.incoming()
-    if root is None or not root.is_dir():
-        return 0
     limit, removed = time.time() - older_than.total_seconds(), 0
-    for folder in root.glob(f"*{_SUFFIX}"):
+    for folder in storage.incoming().glob(f"*{_SUFFIX}"):
         upload = folder.name.removesuffix(_SUFFIX)
         if upload not in known and last_arrival(upload) < limit:
             forget(upload)

@@ -1,8 +1,8 @@
-"""Where bytes live. The one file that knows how storages differ: everybody else names a digest.
+"""Bytes by digest: written, read, measured, removed. How stores differ is known in stores/ and nowhere else.
 
-A blob is `blobs/sha256/ab/cd/<64 hex>`. Bytes come in before any transaction: on a disk as a file in
-`incoming/` of the same
-file system, renamed when it is whole; elsewhere through a local temporary file. What a killed process leaves is swept.
+A blob is `blobs/sha256/ab/cd/<64 hex>`. Bytes that pass through here come in before any transaction: on a disk as a
+file in `incoming/` of the same file system, renamed when it is whole; elsewhere through a local file. What a killed
+process leaves is swept. What clients send to the store themselves is in arrivals.py.
 """
 
 from __future__ import annotations
@@ -10,28 +10,27 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import posixpath
-import tempfile
 import time
 import uuid
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, cast
 
 from django.conf import settings
-from django.core.files import File
-from django.core.files.storage import FileSystemStorage, Storage, storages
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import storages
 
-from models_app.registry.errors import Damaged, Invalid, TooLarge
+from models_app.registry.errors import Damaged, Invalid, TooLarge, Unavailable
+
+from .stores.base import DirectStore, Kept, Readable, Store, StoredBytes
 
 INCOMING = "incoming"
 PIECE = 64 << 10
 EARLY = 32 << 20
-SIDE_BY_SIDE = 8
+# How often a read that broke off goes on where it stood.
+READ_AGAIN = 2
 
 
 class Hash(Protocol):
@@ -40,41 +39,28 @@ class Hash(Protocol):
     def update(self, data: bytes, /) -> None: ...
 
 
-class Readable(Protocol):
-    """What bytes are read from, front to back."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBytes:
-    """What was stored: 64 hex digits and a size in bytes."""
-
-    sha256: str
-    size: int
+def store() -> Store:
+    """Where artifacts are kept: `STORAGES["artifacts"]`."""
+    found = storages["artifacts"]
+    if not isinstance(found, Store):
+        raise ImproperlyConfigured(f"{type(found).__name__} keeps no artifacts: see docs/storage.md.")
+    return found
 
 
-def _storage() -> Storage:
-    return storages["artifacts"]
-
-
-def _disk_root() -> Path | None:
-    """The folder of a storage on disk, None for any other."""
-    storage = _storage()
-    return Path(storage.location) if isinstance(storage, FileSystemStorage) else None
+def direct_store() -> DirectStore | None:
+    """The store, if clients may send to it and read from it themselves."""
+    found = store()
+    return found if settings.DIRECT_TRANSFER and isinstance(found, DirectStore) else None
 
 
 def takes_parts() -> bool:
-    """Whether a file can arrive in parts: they wait on a disk that every web process sees."""
-    return _disk_root() is not None
+    """Whether a file can arrive in parts here: they wait on a disk that every web process sees."""
+    return store().folder is not None
 
 
-def incoming() -> Path | None:
-    """The folder where bytes wait that are not whole yet; None where there is no disk."""
-    root = _disk_root()
-    return root / INCOMING if root else None
+def incoming() -> Path:
+    """The folder where bytes wait that are not whole yet: where blobs are on a disk, in the same file system."""
+    return (store().folder or settings.HOME) / INCOMING
 
 
 def blob_name(sha256: str) -> str:
@@ -96,8 +82,7 @@ class BlobWriter:
         self._limit = settings.MAX_FILE_BYTES if limit is None else limit
         self._hash = hashlib.sha256()
         self._also = also
-        root = _disk_root()
-        folder = root / INCOMING if root else Path(tempfile.gettempdir())
+        folder = incoming()
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{uuid.uuid4().hex}.part"
         self._file: IO[bytes] | None = self.path.open("xb", buffering=0)
@@ -173,38 +158,7 @@ def adopt(path: Path, stored: StoredBytes) -> None:
 
 
 def _place(whole: Sequence[tuple[Path, StoredBytes]]) -> None:
-    root = _disk_root()
-    if root is None:
-        for path, stored in whole:
-            _send(path, stored)
-        return
-    _sync([path for path, _ in whole])
-    folders: set[Path] = set()
-    for path, stored in whole:
-        target = root / blob_name(stored.sha256)
-        folders.update(_move_into_place(path, target, stored.size))
-    _sync(folders)
-
-
-def _sync(paths: Collection[Path]) -> None:
-    """Wait until these are on the disk; side by side, as the disk then writes them together."""
-    if not settings.FSYNC:
-        return
-    if len(paths) < SIDE_BY_SIDE:
-        for path in paths:
-            _sync_one(path)
-        return
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for _ in pool.map(_sync_one, paths):
-            pass
-
-
-def _sync_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    store().keep([(path, blob_name(stored.sha256), stored) for path, stored in whole])
 
 
 def begin_writing(file: IO[bytes], start: int, length: int) -> None:
@@ -213,63 +167,30 @@ def begin_writing(file: IO[bytes], start: int, length: int) -> None:
         os.posix_fadvise(file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
 
 
-def _move_into_place(path: Path, target: Path, size: int) -> list[Path]:
-    """Give the file its name; returns the folders that changed by it."""
-    changed = [target.parent]
-    try:
-        there = target.stat().st_size == size
-    except FileNotFoundError:
-        there = False
-    if there:
-        path.unlink()
-        os.utime(target)  # wanted again: the sweep spares young files
-        return changed
-    path.chmod(0o440)
-    try:
-        path.replace(target)
-    except FileNotFoundError:
-        changed += list(target.parents)[1:3]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(target)
-    return changed
-
-
-def _send(path: Path, stored: StoredBytes) -> None:
-    storage, name = _storage(), blob_name(stored.sha256)
-    there = storage.exists(name)
-    if there and storage.size(name) != stored.size:
-        storage.delete(name)
-        there = False
-    if not there:
-        with path.open("rb") as source:
-            saved = storage.save(name, File(source, name=name))
-        if (
-            saved != name
-        ):  # somebody else stored the same bytes meanwhile, and this storage does not overwrite
-            storage.delete(saved)
-    path.unlink(missing_ok=True)
-
-
 def local_path(sha256: str) -> Path | None:
     """The blob's file on this machine, or None when it is not on a disk here. Raises Damaged when it is missing."""
-    root = _disk_root()
-    if root is None:
+    folder = store().folder
+    if folder is None:
         return None
-    path = root / blob_name(sha256)
+    path = folder / blob_name(sha256)
     if not path.is_file():
         raise _missing(sha256)
     return path
 
 
+def size_of(sha256: str) -> int | None:
+    """How many bytes are in storage; None when there are none. Raises Unavailable."""
+    return store().measure(blob_name(sha256))
+
+
 def open_blob(sha256: str) -> IO[bytes]:
-    """The blob opened for reading, seekable, buffered. Raises Damaged when it is missing."""
+    """The blob opened for reading, seekable, buffered. Raises Damaged when it is missing, Unavailable."""
     path = local_path(sha256)
     if path is not None:
         return path.open("rb")
-    try:
-        size = _storage().size(blob_name(sha256))
-    except FileNotFoundError as error:
-        raise _missing(sha256) from error
+    size = size_of(sha256)
+    if size is None:
+        raise _missing(sha256)
     return cast(IO[bytes], io.BufferedReader(_RemoteFile(sha256, size), buffer_size=PIECE))
 
 
@@ -289,13 +210,21 @@ class BlobStream:
     """A part of a blob as pieces of at most `piece` bytes; closes itself at the end, on errors, or when told to.
 
     Opening raises Damaged when the blob is missing; reading raises Damaged when it is shorter than `start + length`.
+    Either raises Unavailable; a store that is lost on the way is asked again first, from where reading stood.
     """
 
     def __init__(self, sha256: str, *, start: int, length: int, piece: int = PIECE) -> None:
         self._sha256 = sha256
-        self._left = length
+        self._at, self._left = start, length
         self._piece = piece
-        self._source = _source(sha256, start=start, length=length) if length else io.BytesIO()
+        self._again = READ_AGAIN
+        self._source = self._open() if length else cast(Readable, io.BytesIO())
+
+    def _open(self) -> Readable:
+        try:
+            return store().read_from(blob_name(self._sha256), start=self._at, length=self._left)
+        except FileNotFoundError as error:
+            raise _missing(self._sha256) from error
 
     def __enter__(self) -> BlobStream:
         return self
@@ -310,48 +239,31 @@ class BlobStream:
         if not self._left:
             self.close()
             raise StopIteration
-        piece = self._source.read(min(self._piece, self._left))
+        piece = self._read()
         if not piece:
             self.close()
             raise Damaged(
                 f"The bytes of {self._sha256[:12]} are fewer in storage than they were.",
                 next_step="Tell an operator.",
             )
+        self._at += len(piece)
         self._left -= len(piece)
         return piece
+
+    def _read(self) -> bytes:
+        while True:
+            try:
+                return self._source.read(min(self._piece, self._left))
+            except Unavailable:
+                self.close()
+                if not self._again:
+                    raise
+                self._again -= 1
+                self._source = self._open()
 
     def close(self) -> None:
         """Let go of the file or connection."""
         self._source.close()
-
-
-def _source(sha256: str, *, start: int, length: int) -> Readable:
-    """Something to read `length` bytes from, standing at `start`."""
-    path = local_path(sha256)
-    if path is not None:
-        file = path.open("rb", buffering=0)
-        file.seek(start)
-        return cast(Readable, file)
-    storage, name = _storage(), blob_name(sha256)
-    try:
-        if hasattr(storage, "bucket"):
-            # Opening an S3 file would fetch the whole object first.
-            key = posixpath.join(getattr(storage, "location", ""), name).lstrip("/")
-            wanted = f"bytes={start}-{start + length - 1}"
-            return cast(Readable, storage.bucket.Object(key).get(Range=wanted)["Body"])
-        remote = storage.open(name, "rb")
-        remote.seek(start)
-        return cast(Readable, remote)
-    except FileNotFoundError as error:
-        raise _missing(sha256) from error
-    except Exception as error:
-        if getattr(error, "response", {}).get("Error", {}).get("Code") in (
-            "NoSuchKey",
-            "404",
-            "InvalidRange",
-        ):
-            raise _missing(sha256) from error
-        raise
 
 
 class _RemoteFile(io.RawIOBase):
@@ -385,23 +297,47 @@ def _missing(sha256: str) -> Damaged:
 
 
 def exists(sha256: str) -> bool:
-    """Whether the bytes are in storage."""
-    return _storage().exists(blob_name(sha256))
+    """Whether the bytes are in storage. Raises Unavailable."""
+    return size_of(sha256) is not None
 
 
 def delete(sha256: str) -> None:
-    """Remove the bytes; missing ones are no error."""
-    _storage().delete(blob_name(sha256))
+    """Remove the bytes; missing ones are no error. Raises Unavailable."""
+    store().remove(blob_name(sha256))
+
+
+def stored() -> Iterator[Kept]:
+    """All blobs in storage in the order of their keys, which end with the digest. Raises Unavailable."""
+    return store().walk("blobs/sha256/")
+
+
+def download_address(
+    sha256: str, *, size: int, disposition: str, media_type: str, valid: timedelta
+) -> str | None:
+    """A signed address at the store where the bytes can be read without us, ranges too, for as long as it is valid.
+
+    None where there is none: the store signs nothing (a disk), direct transfer is off, or the blob is too small for it
+    to pay. Raises Damaged when the blob is missing or has another size, Unavailable.
+    """
+    direct = direct_store()
+    if direct is None or size < settings.DIRECT_MIN_BYTES:
+        return None
+    there = direct.measure(blob_name(sha256))
+    if there is None:
+        raise _missing(sha256)
+    if there != size:
+        raise Damaged(
+            f"The bytes of {sha256[:12]} are {there} in storage, and were {size}.",
+            next_step="Tell an operator.",
+        )
+    return direct.address(blob_name(sha256), disposition=disposition, media_type=media_type, valid=valid)
 
 
 def sweep_incoming(older_than: timedelta) -> int:
     """Remove what killed uploads left; returns how many files."""
-    root = _disk_root()
-    if root is None or not (root / INCOMING).is_dir():
-        return 0
     limit = time.time() - older_than.total_seconds()
     removed = 0
-    for path in (root / INCOMING).glob("*.part"):
+    for path in incoming().glob("*.part"):
         try:
             if path.stat().st_mtime < limit:
                 path.unlink()

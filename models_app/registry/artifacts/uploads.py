@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
@@ -15,31 +14,45 @@ from models_app.models import ArtifactUpload
 from models_app.registry.access import Actor
 from models_app.registry.errors import Invalid, NotFound
 
-from . import parts, storage, trees
+from . import arrivals, parts, trees
+from .arrivals import MOST_PARTS, Arrival, Way
 from .blobs import StoredFile
+from .stores.base import Target
 from .trees import Holder
 
-# So many still fit into the list that completes them (50 GB in parts of 10 MB); larger files come whole.
-MAX_PARTS = 5_000
 ABANDONED = timedelta(hours=24)
 
 
 def takes(part_count: int) -> bool:
     """Whether a file of so many parts can be taken here; if not, it has to come whole."""
-    return storage.takes_parts() and part_count <= MAX_PARTS
+    return arrivals.takes_parts() and part_count <= MOST_PARTS
 
 
 @transaction.atomic
 def create_upload(holder: Holder, path: str, *, part_count: int, by: Actor) -> ArtifactUpload:
     """Begin. Raises what putting a file there would: Invalid("path"), Invalid, Forbidden; and Invalid("num_parts")."""
-    if part_count < 1 or not takes(part_count):
-        raise Invalid("num_parts", f"A file comes in 1 to {MAX_PARTS} parts.")
+    if not 1 <= part_count <= MOST_PARTS:
+        raise Invalid("num_parts", f"A file comes in 1 to {MOST_PARTS} parts.")
     tree, path = trees.open_tree(holder, path, by=by)
-    upload = ArtifactUpload.objects.create(
-        uid=uuid.uuid4().hex, tree_id=tree, path=path, part_count=part_count, created_by=by.user
+    arrival = arrivals.begin_parts(part_count)
+    return ArtifactUpload.objects.create(
+        uid=arrival.uid,
+        tree_id=tree,
+        path=path,
+        part_count=part_count,
+        at_store=arrival.at_store,
+        created_by=by.user,
     )
-    parts.open_for(upload.uid)
-    return upload
+
+
+def _arrival(upload: ArtifactUpload) -> Arrival:
+    way = Way.DIRECT_PARTS if upload.at_store else Way.PARTS
+    return Arrival(upload.uid, way, upload.part_count, at_store=upload.at_store)
+
+
+def target(upload: ArtifactUpload, number: int) -> Target | None:
+    """Where the client sends a part itself; None when Modelry takes it. Raises Unavailable."""
+    return arrivals.target(_arrival(upload), number, valid=ABANDONED)
 
 
 def get_upload(holder: Holder, uid: str, path: str, *, by: Actor) -> ArtifactUpload:
@@ -70,16 +83,7 @@ def complete_upload(
     Who asks again, because the answer was lost or took long, gets the same: the upload is known till it is swept.
     Raises Invalid("parts"), Conflict, and as `put` does.
     """
-    wanted = set(range(1, upload.part_count + 1))
-    if tags.keys() != wanted:
-        lacking = sorted(wanted - tags.keys())[:10]
-        raise Invalid(
-            "parts",
-            f"Parts are missing: {', '.join(map(str, lacking))}."
-            if lacking
-            else f"There are only {upload.part_count} parts.",
-        )
-    stored = parts.join(upload.uid, tags, limit=settings.MAX_FILE_BYTES)
+    stored = arrivals.finish(_arrival(upload), tags)
     file = StoredFile(upload.path, stored.sha256, stored.size)
     trees.put(holder, [file], by=by)
     return file
@@ -88,7 +92,7 @@ def complete_upload(
 def abort_upload(upload: ArtifactUpload) -> None:
     """Forget an upload and its parts."""
     ArtifactUpload.objects.filter(pk=upload.pk).delete()
-    parts.forget(upload.uid)
+    arrivals.abandon(_arrival(upload))
 
 
 def sweep_abandoned(older_than: timedelta = ABANDONED) -> int:
@@ -99,4 +103,4 @@ def sweep_abandoned(older_than: timedelta = ABANDONED) -> int:
         if parts.last_arrival(upload.uid) < limit:
             abort_upload(upload)
             removed += 1
-    return removed + parts.sweep(known=known, older_than=older_than)
+    return removed + parts.sweep(known=known, older_than=older_than) + arrivals.sweep(older_than)

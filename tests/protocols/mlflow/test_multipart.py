@@ -8,7 +8,6 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
-from django.core.files.storage import InMemoryStorage  # noqa: F401  (named in the settings of one test)
 from django.test import Client
 
 from models_app.http import signing
@@ -159,7 +158,7 @@ def test_presigned_downloads(api, root, nobody, django_assert_num_queries):
 
 
 def test_where_parts_cannot_wait(api, root, settings):
-    memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    memory = {"BACKEND": "models_app.registry.artifacts.stores.memory.MemoryStore"}
     settings.STORAGES = {**settings.STORAGES, "artifacts": memory}
     body = {"path": "model.bin", "num_parts": 3}
     answer = api.bob.post(f"{PROXIED}/mpu/create/{root}", body)

@@ -26,7 +26,7 @@ def put(content=CONTENT, **declared):
 def anywhere(request, settings, monkeypatch):
     """Each test on a disk, and on a storage that is none."""
     if request.param == "elsewhere":
-        memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+        memory = {"BACKEND": "models_app.registry.artifacts.stores.memory.MemoryStore"}
         settings.STORAGES = {**settings.STORAGES, "artifacts": memory}
     return request.param
 
@@ -117,7 +117,7 @@ def test_a_second_hash_in_the_same_pass():
 def test_a_damaged_blob_is_replaced(anywhere):
     put()
     storage.delete(DIGEST)
-    storage._storage().save(storage.blob_name(DIGEST), ContentFile(b"cut"))
+    storage.store().save(storage.blob_name(DIGEST), ContentFile(b"cut"))
     with pytest.raises(Damaged, match="fewer"):
         storage.read_range(DIGEST, start=0, length=10)
     put()

@@ -1,0 +1,325 @@
+"""Files on their way in, whoever carries the bytes: to the store at signed addresses, or through Modelry.
+
+A door that offers uploads does five things, and need not know which store there is:
+
+    arrival = arrivals.begin(size=…, sha256=…)          # remember it: all fields are plain values
+    target = arrivals.target(arrival, number)           # where the client sends part `number`, 1 to part_count
+    if target is None:                                  # here: at a signed address of the door's own, whose view calls
+        tag = arrivals.receive(arrival, number, chunks, length=…)
+    arrivals.arrived(arrival)                           # {number: Part(size, tag)}: what need not be sent again
+    stored = arrivals.finish(arrival)                   # verified, and visible as a blob; then name it in a tree
+    arrivals.abandon(arrival)                           # or forget it
+
+What a store cannot check for us waits under `incoming/<uid>/`, is read and hashed by `finish`, and copied within the
+store to its digest's key. That takes as long as reading it does: where it may take too long for a request, the worker
+calls `finish`. It may be called again by whoever died or lost the answer, and gives the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from django.conf import settings
+from django.utils import timezone
+
+from models_app.registry.errors import Conflict, Invalid, NotFound, TooLarge
+
+from . import parts as disk_parts
+from . import storage
+from .storage import INCOMING, BlobWriter
+from .stores.base import DirectStore, Part, StoredBytes, Target
+
+PART_SIZE = 64 << 20
+# One request up to here, where the client may choose: a broken one is not much to repeat.
+WHOLE_MOST = 64 << 20
+MOST_PARTS = 5_000
+VALID = timedelta(hours=24)
+_PIECE = 1 << 20
+
+
+class Way(StrEnum):
+    """How the bytes come."""
+
+    WHOLE = "whole"  # one request through Modelry
+    PARTS = "parts"  # in parts through Modelry, to a disk
+    DIRECT = "direct"  # one request to the store
+    DIRECT_PARTS = "direct-parts"  # in parts to the store
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file on its way. `part_size` is that of all parts but the last, 0 when the client chooses; `at_store` is what
+    the store calls the upload; `size` and `sha256` are what was declared, None and "" for nothing.
+    """
+
+    uid: str
+    way: Way
+    part_count: int = 1
+    part_size: int = 0
+    size: int | None = None
+    sha256: str = ""
+    at_store: str = ""
+
+    def length_of(self, number: int) -> int | None:
+        """How many bytes part `number` has; None when nobody said."""
+        if self.size is None or (self.part_count > 1 and not self.part_size):
+            return None
+        if number < self.part_count:
+            return self.part_size
+        return self.size - (self.part_count - 1) * self.part_size
+
+
+def begin(*, size: int, sha256: str, direct: bool = True) -> Arrival:
+    """A file of so many bytes with that digest is to come. `direct` is False for who cannot reach the store.
+
+    Raises Invalid("sha256" or "size"), TooLarge, Unavailable.
+    """
+    sha256 = sha256.lower()
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise Invalid("sha256", "This is no SHA-256 of 64 hex digits.")
+    if size < 0:
+        raise Invalid("size", "A size is 0 or more bytes.")
+    _check_size(size)
+    uid = uuid.uuid4().hex
+    store = storage.direct_store() if direct and size >= settings.DIRECT_MIN_BYTES else None
+    if store is not None and size <= WHOLE_MOST and store.checks_digests():
+        return Arrival(uid, Way.DIRECT, size=size, sha256=sha256)
+    if store is None and (size <= WHOLE_MOST or not storage.takes_parts()):
+        return Arrival(uid, Way.WHOLE, size=size, sha256=sha256)
+    part_size = PART_SIZE
+    while size > part_size * MOST_PARTS:
+        part_size *= 2
+    count = max(-(-size // part_size), 1)
+    if store is None:
+        disk_parts.open_for(uid)
+        return Arrival(uid, Way.PARTS, count, part_size, size, sha256)
+    at_store = store.begin_parts(_waiting(uid))
+    return Arrival(uid, Way.DIRECT_PARTS, count, part_size, size, sha256, at_store)
+
+
+def begin_parts(count: int) -> Arrival:
+    """A file is to come in so many parts; size and digest nobody knows. Raises Invalid("num_parts"), Unavailable."""
+    if not 1 <= count <= MOST_PARTS or not takes_parts():
+        raise Invalid("num_parts", f"A file comes in 1 to {MOST_PARTS} parts.")
+    uid, store = uuid.uuid4().hex, storage.direct_store()
+    if store is None:
+        disk_parts.open_for(uid)
+        return Arrival(uid, Way.PARTS, count)
+    return Arrival(uid, Way.DIRECT_PARTS, count, at_store=store.begin_parts(_waiting(uid)))
+
+
+def takes_parts() -> bool:
+    """Whether files can come in parts."""
+    return storage.takes_parts() or storage.direct_store() is not None
+
+
+def _check_size(size: int) -> None:
+    limit = settings.MAX_FILE_BYTES
+    if size > limit:
+        raise TooLarge(f"A file may have at most {limit} bytes.", limit=limit)
+
+
+def _waiting(uid: str) -> str:
+    return f"{INCOMING}/{uid}/data"
+
+
+def _store(arrival: Arrival) -> DirectStore:
+    store = storage.direct_store()
+    if store is None:
+        raise Conflict("Files no longer go to the store directly.", next_step="Start the upload again.")
+    return store
+
+
+def target(arrival: Arrival, number: int = 1, *, valid: timedelta = VALID) -> Target | None:
+    """Where the client sends part `number` itself; None when it comes through Modelry. Raises Conflict, Unavailable."""
+    if arrival.way in (Way.WHOLE, Way.PARTS):
+        return None
+    store = _store(arrival)
+    if arrival.way == Way.DIRECT:
+        declared = StoredBytes(arrival.sha256, arrival.size or 0)
+        return store.put_target(storage.blob_name(arrival.sha256), stored=declared, valid=valid)
+    return store.part_target(
+        _waiting(arrival.uid), arrival.at_store, number, size=arrival.length_of(number), valid=valid
+    )
+
+
+def receive(arrival: Arrival, number: int, chunks: Iterable[bytes], *, length: int) -> str:
+    """Take part `number`, which has `length` bytes, for whom `begin` let in; returns its tag.
+
+    Raises Invalid("body" or "sha256"), TooLarge, Unavailable, and NotFound when the upload has ended.
+    """
+    wanted = arrival.length_of(number)
+    if wanted is not None and length != wanted:
+        raise Invalid("body", f"Part {number} has {wanted} bytes, not {length}.")
+    if arrival.way == Way.PARTS:
+        return disk_parts.receive(
+            arrival.uid, number, chunks, of=arrival.part_count, length=length, limit=settings.MAX_FILE_BYTES
+        )
+    if arrival.way != Way.WHOLE:
+        raise Invalid("body", "This file goes to the store itself.", next_step="Send it to its address.")
+    with BlobWriter() as writer:
+        for chunk in chunks:
+            writer.write(chunk)
+        return writer.finish(size=arrival.size, sha256=arrival.sha256 or None).sha256
+
+
+def arrived(arrival: Arrival) -> dict[int, Part]:
+    """The parts that are here, by number. Raises NotFound when the upload has ended, Unavailable."""
+    if arrival.way == Way.PARTS:
+        return disk_parts.arrived(arrival.uid)
+    if arrival.way == Way.DIRECT_PARTS:
+        try:
+            return _store(arrival).parts(_waiting(arrival.uid), arrival.at_store)
+        except FileNotFoundError as error:
+            raise _ended() from error
+    size = storage.size_of(arrival.sha256)
+    return {1: Part(size, arrival.sha256)} if size is not None and size == arrival.size else {}
+
+
+def finish(arrival: Arrival, tags: Mapping[int, str] | None = None) -> StoredBytes:
+    """Make a blob of what arrived: verified, then visible. Asked again it gives the same, till it is abandoned.
+
+    `tags` name the parts that the client means, for clients that have them; else all that arrived count. Raises
+    Invalid("parts") for parts that are not here, Mismatch for other bytes than declared (then they are gone), TooLarge,
+    Conflict while parts still come, NotFound when the upload has ended, Unavailable.
+    """
+    if arrival.way == Way.PARTS:
+        return _finish_on_disk(arrival, tags)
+    if arrival.way == Way.DIRECT_PARTS:
+        return _finish_parts(arrival, tags)
+    # Who took the bytes has checked them: the store that knows their digest, or `receive`.
+    if storage.size_of(arrival.sha256) != arrival.size:
+        raise Invalid("parts", "The file did not arrive.", next_step="Send it again.")
+    return StoredBytes(arrival.sha256, arrival.size or 0)
+
+
+def _finish_on_disk(arrival: Arrival, tags: Mapping[int, str] | None) -> StoredBytes:
+    if not disk_parts.is_done(arrival.uid):
+        if tags is None:
+            tags = {number: part.tag for number, part in disk_parts.arrived(arrival.uid).items()}
+        _all_there(arrival, tags)
+    return disk_parts.join(arrival.uid, tags or {}, limit=settings.MAX_FILE_BYTES, sha256=arrival.sha256)
+
+
+def _all_there(arrival: Arrival, numbers: Iterable[int]) -> None:
+    wanted, found = set(range(1, arrival.part_count + 1)), set(numbers)
+    if lacking := sorted(wanted - found):
+        raise Invalid("parts", f"Parts are missing: {', '.join(map(str, lacking[:10]))}.")
+    if found != wanted:
+        raise Invalid("parts", f"There are only {arrival.part_count} parts.")
+
+
+def _finish_parts(arrival: Arrival, tags: Mapping[int, str] | None) -> StoredBytes:
+    store, key = _store(arrival), _waiting(arrival.uid)
+    if (done := _done(store, arrival)) is not None:
+        return done
+    if store.measure(key) is None:
+        try:
+            here = store.parts(key, arrival.at_store)
+            wanted = {number: part.tag for number, part in here.items()} if tags is None else dict(tags)
+            _all_there(arrival, wanted)
+            _as_announced(arrival, here, wanted)
+            store.join_parts(key, arrival.at_store, [wanted[number] for number in sorted(wanted)])
+        except FileNotFoundError as error:
+            # Joined by another meanwhile, or forgotten.
+            if store.measure(key) is None:
+                if (done := _done(store, arrival)) is not None:
+                    return done
+                raise _ended() from error
+    return _admit(store, arrival)
+
+
+def _as_announced(arrival: Arrival, here: Mapping[int, Part], wanted: Mapping[int, str]) -> None:
+    for number, tag in wanted.items():
+        if number not in here or here[number].tag != tag:
+            raise Invalid("parts", f"Part {number} did not arrive, or with another ETag.")
+        size = arrival.length_of(number)
+        if size is not None and here[number].size != size:
+            raise Invalid("parts", f"Part {number} has {here[number].size} bytes, not {size}.")
+    _check_size(sum(part.size for part in here.values()))
+
+
+def _admit(store: DirectStore, arrival: Arrival) -> StoredBytes:
+    """Hash what waits, and copy it to its place: only what was hashed, should somebody still be writing there."""
+    key = _waiting(arrival.uid)
+    try:
+        waiting = store.state(key)
+        if waiting is None:
+            raise FileNotFoundError(key)
+        stored = _hashed(store, key, waiting.size)
+        if stored.sha256 != (arrival.sha256 or stored.sha256):
+            store.remove(key)
+            raise disk_parts.other_bytes(stored, arrival.sha256)
+        if storage.size_of(stored.sha256) != stored.size:
+            store.copy(key, storage.blob_name(stored.sha256), tag=waiting.tag)
+    except FileNotFoundError as error:
+        if (done := _done(store, arrival)) is not None:
+            return done
+        raise _ended() from error
+    store.write(f"{INCOMING}/{arrival.uid}/done", f"{stored.sha256} {stored.size}".encode())
+    store.remove(key)
+    return stored
+
+
+def _hashed(store: DirectStore, key: str, size: int) -> StoredBytes:
+    _check_size(size)
+    digest, left = hashlib.sha256(), size
+    if left:
+        source = store.read_from(key, start=0, length=size)
+        try:
+            while left and (piece := source.read(min(left, _PIECE))):
+                digest.update(piece)
+                left -= len(piece)
+        finally:
+            source.close()
+    if left:
+        raise FileNotFoundError(key)
+    return StoredBytes(digest.hexdigest(), size)
+
+
+def _done(store: DirectStore, arrival: Arrival) -> StoredBytes | None:
+    """What a finish before came to."""
+    with suppress(FileNotFoundError):
+        note = store.read_from(f"{INCOMING}/{arrival.uid}/done", start=0, length=100)
+        try:
+            sha256, _, size = note.read(100).decode().partition(" ")
+        finally:
+            note.close()
+        return StoredBytes(sha256, int(size))
+    return None
+
+
+def _ended() -> NotFound:
+    return NotFound("This upload has ended.", next_step="Start it again.")
+
+
+def abandon(arrival: Arrival) -> None:
+    """Forget an upload and what arrived of it. Raises Unavailable."""
+    if arrival.way == Way.PARTS:
+        disk_parts.forget(arrival.uid)
+    store = storage.direct_store()
+    if store is None or arrival.way not in (Way.DIRECT, Way.DIRECT_PARTS):
+        return
+    if arrival.at_store:
+        store.drop_parts(_waiting(arrival.uid), arrival.at_store)
+    for found in store.walk(f"{INCOMING}/{arrival.uid}/"):
+        store.remove(found.key)
+
+
+def sweep(older_than: timedelta) -> int:
+    """Remove what waits at the store for longer: nobody asks for it any more. Returns how many. Raises Unavailable."""
+    store = storage.direct_store()
+    if store is None:
+        return 0
+    before, removed = timezone.now() - older_than, 0
+    for found in store.walk(f"{INCOMING}/"):
+        if found.written_at < before:
+            store.remove(found.key)
+            removed += 1
+    return removed + store.drop_old_parts(f"{INCOMING}/", before)

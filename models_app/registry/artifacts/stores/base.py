@@ -1,0 +1,194 @@
+"""What a place for bytes promises, whoever keeps it.
+
+A store is Django's `storages["artifacts"]`: a storage class of Django or django-storages that is a Store as well. Keys
+are ours: `blobs/sha256/ab/cd/<hex>` for what is whole and verified, `incoming/…` for what is not yet. A store knows
+neither digests as names nor the database.
+
+Whatever goes wrong is one of three: FileNotFoundError (no such key, or it is too short), Unavailable (the store does
+not answer, or does not let us), or a mistake of ours. What may be repeated is, a few times, before they say so.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from models_app.registry.errors import Unavailable
+
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 60
+ATTEMPTS = 3
+# How much of a file one request asks of a store whose library does not stream.
+PIECE = 8 << 20
+
+
+class Readable(Protocol):
+    """What bytes are read from, front to back. Reading raises Unavailable when the store is lost on the way."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBytes:
+    """What was stored: 64 hex digits and a size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A key that is there, its size, and when it was written."""
+
+    key: str
+    size: int
+    written_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a client sends bytes itself: `method` to `url` with exactly these `headers` and nothing to log in with."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "PUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that arrived: its size, and the tag by which the store knows it."""
+
+    size: int
+    tag: str
+
+
+class Store(ABC):
+    """A place for bytes."""
+
+    # The folder of a store on a disk that every web process sees; None for any other.
+    folder: Path | None = None
+
+    @abstractmethod
+    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]]) -> None:
+        """Take files of ours under their keys and remove them here; what is there with that size already stays.
+
+        All is there for good when this returns. Raises Unavailable.
+        """
+
+    @abstractmethod
+    def measure(self, key: str) -> int | None:
+        """The size of what is there; None for nothing. Raises Unavailable."""
+
+    @abstractmethod
+    def read_from(self, key: str, *, start: int, length: int) -> Readable:
+        """What is there from `start`; `length` (at least 1) is how much will be read. Raises FileNotFoundError."""
+
+    @abstractmethod
+    def remove(self, key: str) -> None:
+        """Take away what is there; nothing there is no error. Raises Unavailable."""
+
+    @abstractmethod
+    def walk(self, prefix: str) -> Iterator[Kept]:
+        """All keys that begin so, a few hundred in memory at a time. Raises Unavailable."""
+
+
+class DirectStore(Store):
+    """A store that clients can send to and read from themselves, at addresses that we sign. Signing asks nobody."""
+
+    @abstractmethod
+    def address(self, key: str, *, disposition: str, media_type: str, valid: timedelta) -> str:
+        """Where whoever has the address reads it, ranges too, with these headers."""
+
+    def checks_digests(self) -> bool:
+        """Whether there is a `put_target`. May ask the store, once per process. Raises Unavailable."""
+        return False
+
+    def put_target(self, key: str, *, stored: StoredBytes, valid: timedelta) -> Target:
+        """Where one request brings a file to its place; the store refuses bytes with another digest or size."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def begin_parts(self, key: str) -> str:
+        """Prepare for parts; what this returns, never empty, names the upload below. Raises Unavailable."""
+
+    @abstractmethod
+    def part_target(
+        self, key: str, upload: str, number: int, *, size: int | None, valid: timedelta
+    ) -> Target:
+        """Where part `number` (from 1) goes; sent again it replaces what came before."""
+
+    @abstractmethod
+    def parts(self, key: str, upload: str) -> dict[int, Part]:
+        """What arrived so far. Raises FileNotFoundError when the upload has ended, Unavailable."""
+
+    @abstractmethod
+    def join_parts(self, key: str, upload: str, tags: Sequence[str]) -> None:
+        """Make `key` of parts 1 to n with these tags. Raises FileNotFoundError when it has ended, Unavailable."""
+
+    @abstractmethod
+    def drop_parts(self, key: str, upload: str) -> None:
+        """Forget an upload and its parts; one that has ended is no error. Raises Unavailable."""
+
+    @abstractmethod
+    def drop_old_parts(self, prefix: str, before: datetime) -> int:
+        """Forget uploads of keys that begin so and began before; returns how many. Raises Unavailable."""
+
+    @abstractmethod
+    def state(self, key: str) -> Part | None:
+        """Size of what is there, and a tag that changes whenever it is written. Raises Unavailable."""
+
+    @abstractmethod
+    def copy(self, source: str, key: str, *, tag: str) -> None:
+        """Copy within the store, whole or not at all, what has that tag. Raises FileNotFoundError, Unavailable."""
+
+    @abstractmethod
+    def write(self, key: str, content: bytes) -> None:
+        """Keep a few bytes, whatever was there. Raises Unavailable."""
+
+
+class Pieces:
+    """Reads what only comes in pieces: `fetch(start, length)` gets one."""
+
+    def __init__(self, fetch: Callable[[int, int], bytes], *, start: int, length: int) -> None:
+        self._fetch = fetch
+        self._at, self._end = start, start + length
+        self._have = memoryview(b"")
+        self._more()
+
+    def _more(self) -> None:
+        wanted = min(self._end - self._at, PIECE)
+        self._have = memoryview(self._fetch(self._at, wanted))
+        self._at += len(self._have)
+        if len(self._have) < wanted:
+            self._end = self._at
+
+    def read(self, size: int, /) -> bytes:
+        if not self._have and self._at < self._end:
+            self._more()
+        piece, self._have = self._have[:size], self._have[size:]
+        return bytes(piece)
+
+    def close(self) -> None:
+        self._have, self._at = memoryview(b""), self._end
+
+
+def refused(store: str, why: str) -> Unavailable:
+    """The store answers, and does not let us."""
+    return Unavailable(
+        f"{store} refuses what Modelry asks of it ({why}).",
+        next_step="Tell an operator: name, credentials and rights are in docs/storage.md.",
+    )
+
+
+def silent(store: str, why: str) -> Unavailable:
+    """The store does not answer, or not sensibly."""
+    return Unavailable(
+        f"{store} does not answer ({why}).",
+        next_step="Try again in a minute; if it stays so, tell an operator.",
+    )

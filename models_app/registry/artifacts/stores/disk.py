@@ -1,0 +1,103 @@
+"""A folder on a disk or network drive: files get their names only when they are whole and, if asked, on the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from django.conf import settings
+from django.core.files.storage import FileSystemStorage
+
+from .base import Kept, Readable, Store, StoredBytes
+
+SIDE_BY_SIDE = 8
+
+
+class DiskStore(FileSystemStorage, Store):
+    """A folder that every web process sees."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.root = Path(self.location)
+
+    @property
+    def folder(self) -> Path:  # type: ignore[override]
+        return self.root
+
+    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]]) -> None:
+        _sync([path for path, _, _ in whole])
+        folders: set[Path] = set()
+        for path, key, stored in whole:
+            folders.update(_move_into_place(path, self.root / key, stored.size))
+        _sync(folders)
+
+    def measure(self, key: str) -> int | None:
+        try:
+            return (self.root / key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def read_from(self, key: str, *, start: int, length: int) -> Readable:
+        file = (self.root / key).open("rb", buffering=0)
+        file.seek(start)
+        return cast(Readable, file)
+
+    def remove(self, key: str) -> None:
+        (self.root / key).unlink(missing_ok=True)
+
+    def walk(self, prefix: str) -> Iterator[Kept]:
+        # Two levels of folders make each listing short.
+        for folder, names, files in os.walk(self.root / prefix.rpartition("/")[0]):
+            names.sort()
+            for name in sorted(files):
+                path = Path(folder, name)
+                key = path.relative_to(self.root).as_posix()
+                if key.startswith(prefix):
+                    found = path.stat()
+                    yield Kept(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+
+def _sync(paths: Collection[Path]) -> None:
+    """Wait until these are on the disk; side by side, as the disk then writes them together."""
+    if not settings.FSYNC:
+        return
+    if len(paths) < SIDE_BY_SIDE:
+        for path in paths:
+            _sync_one(path)
+        return
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for _ in pool.map(_sync_one, paths):
+            pass
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _move_into_place(path: Path, target: Path, size: int) -> list[Path]:
+    """Give the file its name; returns the folders that changed by it."""
+    changed = [target.parent]
+    try:
+        there = target.stat().st_size == size
+    except FileNotFoundError:
+        there = False
+    if there:
+        path.unlink()
+        os.utime(target)  # wanted again: the sweep spares young files
+        return changed
+    path.chmod(0o440)
+    try:
+        path.replace(target)
+    except FileNotFoundError:
+        changed += list(target.parents)[1:3]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    return changed

@@ -1,0 +1,69 @@
+"""MODELRY_ARTIFACTS read: one address becomes STORAGES["artifacts"]. For people it stands in docs/storage.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+STORES = "models_app.registry.artifacts.stores"
+# What may stand behind the “?”, and what the storage class calls it.
+S3 = {
+    "endpoint_url": "endpoint_url",
+    "public_url": "public_url",
+    "region": "region_name",
+    "addressing_style": "addressing_style",
+    "profile": "session_profile",
+    "ca_bundle": "verify",
+}
+AZURE = {"account_name": "account_name", "endpoint_suffix": "endpoint_suffix", "public_url": "public_url"}
+GOOGLE = {
+    "project": "project_id",
+    "endpoint_url": "endpoint_url",
+    "public_url": "public_url",
+    "sign_as": "sa_email",
+}
+
+
+def artifact_storage(address: str, *, secrets: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The entry of STORAGES; `secrets` go to the storage as they are. Raises ImproperlyConfigured."""
+    found = urlsplit(address)
+    prefix = unquote(found.path).strip("/")
+    asked = dict(parse_qsl(found.query, keep_blank_values=True))
+    if found.scheme == "file":
+        _only(asked, {}, "file")
+        if found.netloc not in ("", "localhost") or not prefix:
+            raise ImproperlyConfigured("MODELRY_ARTIFACTS: a folder is file:///with/three/slashes.")
+        return {"BACKEND": f"{STORES}.disk.DiskStore", "OPTIONS": {"location": f"/{prefix}"}}
+    if found.scheme == "memory":
+        _only(asked, {}, "memory")
+        return {"BACKEND": f"{STORES}.memory.MemoryStore"}
+    if found.scheme not in ("s3", "azure", "gs"):
+        raise ImproperlyConfigured(
+            f"MODELRY_ARTIFACTS: “{found.scheme or address[:40]}” is none of file, s3, azure and gs."
+        )
+    if not found.hostname or "@" in found.netloc or ":" in found.netloc:
+        raise ImproperlyConfigured(
+            f"MODELRY_ARTIFACTS: {found.scheme}:// is followed by the name of a bucket or container only; "
+            "credentials have variables of their own, see docs/storage.md."
+        )
+    backend, name, known = {
+        "s3": ("s3.S3Store", "bucket_name", S3),
+        "azure": ("azure.AzureStore", "azure_container", AZURE),
+        "gs": ("google.GoogleStore", "bucket_name", GOOGLE),
+    }[found.scheme]
+    options = {name: found.netloc, "location": prefix} | _only(asked, known, found.scheme)
+    if found.scheme == "azure":
+        options |= {key: value for key, value in (secrets or {}).items() if value}
+    return {"BACKEND": f"{STORES}.{backend}", "OPTIONS": options}
+
+
+def _only(asked: Mapping[str, str], known: Mapping[str, str], scheme: str) -> dict[str, Any]:
+    if unknown := sorted(asked.keys() - known.keys()):
+        allowed = ", ".join(sorted(known)) or "nothing"
+        raise ImproperlyConfigured(
+            f"MODELRY_ARTIFACTS: {scheme}:// takes {allowed} behind the “?”, not {unknown[0]}."
+        )
+    return {known[key]: value for key, value in asked.items() if value}
