@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.live import LiveServer, Template, collect_static, serve
+from tests.migrated import Original
 
 PIECE = 1 << 20
 
@@ -126,7 +127,8 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory(prefix="modelry-bench-", dir=os.environ.get("TMPDIR")) as name:
         folder = Path(name)
-        template = Template(folder, collect_static(folder))
+        migrated = Original(folder, os.environ.get("DATABASE_URL", ""))
+        template = Template(folder, collect_static(folder), migrated)
         with serve(template, folder / "home") as live:
             memory = Memory(live.pid)
             memory.start()

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
-from django.conf import settings as django_settings
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.test import Client
 
 from models_app.registry.access import Actor
 from tests import append_only
 from tests import live as live_servers
 from tests import people as standing
+from tests.migrated import Original as Migrated
 
 # A busy machine is slow, not wrong; the budget of examples keeps the suite short.
 hypothesis.settings.register_profile("modelry", deadline=None, max_examples=60, print_blob=True)
 hypothesis.settings.load_profile("modelry")
+
+
+# The same standing people for all tests of this process.
+KNOWN = standing.Remembered()
+LONG = ("client", "original", "browser", "live")
 
 
 def pytest_configure(config):
@@ -46,6 +53,18 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=[item for item in items if item not in set(keep)])
         items[:] = keep
 
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_together(item)))
+    # What takes longest begins first, so that at the end no process waits for another.
+    items.sort(key=lambda item: [not item.get_closest_marker(name) for name in LONG])
+
+
+def _together(item) -> str:
+    """Tests of one file share what its fixtures made, so one process runs them; those of a long table need not."""
+    if item.get_closest_marker("client"):
+        return "clients"
+    return str(item.path.relative_to(item.config.rootpath))
+
 
 def _asks_the_database(item) -> bool:
     if item.get_closest_marker("browser") or item.get_closest_marker("sqlite_is_enough"):
@@ -55,12 +74,22 @@ def _asks_the_database(item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
-    """Keep pytest-django's suffix per process; the SQLite file goes away with its folder at the end."""
-    yield
-    database = django_settings.DATABASES["default"]
-    if "sqlite" in database["ENGINE"]:
-        shutil.rmtree(Path(database["TEST"]["NAME"]).parent, ignore_errors=True)
+def migrated(pytestconfig) -> Migrated:
+    """The database that tests and live servers get copies of."""
+    return Migrated(pytestconfig.cache.mkdir("modelry"), os.environ.get("DATABASE_URL", ""))
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_modify_db_settings_parallel_suffix, migrated) -> Iterator[bool]:
+    """pytest-django keeps what it finds: a copy of the migrated database under this process's name, gone at the end."""
+    name = connection.creation._get_test_db_name()
+    migrated.copy_to(name)
+    yield True
+    connection.close()
+    if migrated.server:
+        migrated.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    else:
+        shutil.rmtree(Path(name).parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -94,7 +123,7 @@ def _connections_stay() -> None:
 @pytest.fixture
 def people(db) -> standing.People:
     """alice, bob, carol, dave, erin, charlie and root: see tests/people.py."""
-    return standing.build()
+    return KNOWN.build()
 
 
 class ApiClient(Client):
@@ -137,10 +166,10 @@ def api(people) -> Api:
 
 
 @pytest.fixture(scope="session")
-def live_template(tmp_path_factory, pytestconfig):
+def live_template(tmp_path_factory, pytestconfig, migrated):
     """What live servers start from: a migrated database with the standing people, collected static files."""
     static = live_servers.collect_static(pytestconfig.cache.mkdir("modelry"))
-    template = live_servers.Template(tmp_path_factory.mktemp("live"), static)
+    template = live_servers.Template(tmp_path_factory.mktemp("live"), static, migrated)
     yield template
     template.close()
 

@@ -1,6 +1,6 @@
 """A real server process on a free port, with its own data folder and database: what faults and real runs are tried on.
 
-Run as a module it prepares a database: migrate, make the standing people, print a token for each as JSON.
+Run as a module it prepares a migrated database: make the standing people, print a token for each as JSON.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+
+from tests.migrated import Original as Migrated
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,13 +34,11 @@ def free_port() -> int:
 class Template:
     """A migrated database with the standing people, made once and copied for every server."""
 
-    def __init__(self, folder: Path, static: Path) -> None:
-        self.folder, self.static = folder, static
-        base = os.environ.get("DATABASE_URL", "")
-        self.server = base if base.startswith("postgres") else ""
+    def __init__(self, folder: Path, static: Path, migrated: Migrated) -> None:
+        self.folder, self.static, self.migrated = folder, static, migrated
+        self.server = migrated.server
         self.name = f"live_template_{secrets.token_hex(4)}"
-        if self.server:
-            self._sql(f'CREATE DATABASE "{self.name}"')
+        migrated.copy_to(self.name if self.server else str(self.folder / f"{self.name}.sqlite3"))
         done = subprocess.run(
             [sys.executable, "-m", "tests.live"],
             env=self.environment(folder, self.url(self.name)),
@@ -53,7 +52,7 @@ class Template:
         """The address of the database of that name on the server of this test run."""
         if not self.server:
             return f"sqlite:///{self.folder / name}.sqlite3"
-        return urlunsplit(urlsplit(self.server)._replace(path=f"/{name}"))
+        return self.migrated.address(name)
 
     def environment(self, home: Path, database_url: str) -> dict[str, str]:
         kept = {
@@ -74,9 +73,9 @@ class Template:
         """The address of a fresh copy, gone afterwards."""
         name = f"live_{secrets.token_hex(6)}"
         if self.server:
-            self._sql(f'CREATE DATABASE "{name}" TEMPLATE "{self.name}"')
+            self.migrated.sql(f'CREATE DATABASE "{name}" TEMPLATE "{self.name}"')
             yield self.url(name)
-            self._sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+            self.migrated.sql(f'DROP DATABASE "{name}" WITH (FORCE)')
             return
         target = self.folder / f"{name}.sqlite3"
         shutil.copy(self.folder / f"{self.name}.sqlite3", target)
@@ -86,13 +85,7 @@ class Template:
 
     def close(self) -> None:
         if self.server:
-            self._sql(f'DROP DATABASE "{self.name}" WITH (FORCE)')
-
-    def _sql(self, statement: str) -> None:
-        import psycopg
-
-        with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(statement)
+            self.migrated.sql(f'DROP DATABASE "{self.name}" WITH (FORCE)')
 
 
 class LiveServer:
@@ -220,18 +213,14 @@ def _prepare() -> None:
     import django
 
     django.setup()
-    from django.core.management import call_command
     from django.db import connection
 
-    call_command("migrate", interactive=False, verbosity=0, stdout=sys.stderr)
     from tests import people as standing
+    from tests.migrated import settle
 
     made = standing.build()
     print(json.dumps({name: standing.token(getattr(made, name)) for name in standing.NAMES}))
-    if connection.vendor == "sqlite":
-        # All of it in the one file that is copied.
-        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
+    settle(connection)
 
 
 if __name__ == "__main__":
