@@ -1,8 +1,9 @@
 """A training job that knows MLflow and nothing else, run by each client in its own environment.
 
-    python mlflow_journey.py FOLDER      (MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN in the environment)
+    python mlflow_journey.py FOLDER [--infer]     (MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN in the environment)
 
-Prints what it saw as JSON, for the test to judge.
+Prints what it saw as JSON, for the test to judge. With --infer the client works out the model's requirements itself:
+in another process, for seconds.
 """
 
 import json
@@ -24,6 +25,8 @@ FOLDER = sys.argv[1]
 NEW = mlflow.__version__.startswith("3.")
 # Today's skops refuses tree models unless told to trust them: the 3.x client's affair.
 HOW = {"serialization_format": "cloudpickle"} if NEW else {}
+if "--infer" not in sys.argv:
+    HOW["pip_requirements"] = ["scikit-learn"]
 seen = {"version": mlflow.__version__}
 
 data = load_breast_cancer()

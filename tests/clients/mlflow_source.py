@@ -9,7 +9,11 @@ from sklearn.linear_model import LogisticRegression
 
 client = MlflowClient()
 experiment = mlflow.set_experiment("fraud experiments")
-kept = {"artifact_path" if mlflow.__version__.startswith("2.") else "name": "model"}
+# Working out the requirements takes another process and seconds; here nobody asks what they are.
+kept = {
+    "artifact_path" if mlflow.__version__.startswith("2.") else "name": "model",
+    "pip_requirements": ["scikit-learn"],
+}
 
 
 def train(depth):

@@ -5,36 +5,37 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
 from tests import live as live_servers
 from tests import originals
-
-HERE = Path(__file__).parent
+from tests.clients.conftest import Client
 
 # The rows it writes are tried on both databases by tests/protocols/mlflow/test_importer.py.
 pytestmark = [pytest.mark.client, pytest.mark.sqlite_is_enough]
 
 
-def client(name, script, *arguments, url, token=""):
-    """What a script of ours printed last, run by a client of that environment."""
-    environment = {**originals.clean(), "MLFLOW_TRACKING_URI": url, "PYTHONWARNINGS": "ignore"}
-    environment |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-    if token:
-        environment["MLFLOW_TRACKING_TOKEN"] = token
-    command = [str(originals.environment(name) / "bin/python"), str(HERE / script), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.strip().splitlines()[-1])
+@dataclass(frozen=True)
+class Old:
+    """A real server that a client filled, and what clients find there: nobody's move changes it."""
+
+    url: str
+    client: Client
+    run_id: str
+    found: dict
 
 
 @pytest.fixture(scope="module", params=["mlflow3"])
-def old(request, tmp_path_factory):
-    """A real server that clients of one release filled: its address, what they said, and the release."""
+def old(request, mlflow_client, tmp_path_factory):
+    client = mlflow_client(request.param)
     with originals.started(tmp_path_factory.mktemp("original")) as server:
-        yield server.url, client(request.param, "mlflow_source.py", url=server.url), request.param
+        run_id = client.run("mlflow_source.py", url=server.url)["run_id"]
+        found = client.run("mlflow_moved.py", run_id, url=server.url)
+        # Whose name is refused here.
+        found["found"].remove("search")
+        yield Old(server.url, client, run_id, found)
 
 
 def command(server, url, *options):
@@ -58,39 +59,41 @@ def move(server, url, *options):
     return report
 
 
+def found(old, live):
+    return old.client.run("mlflow_moved.py", old.run_id, url=live.url, token=live.tokens["alice"])
+
+
 def test_clients_find_on_modelry_what_they_had(old, live):
-    url, said, release = old
-    report = move(live, url, "--team", "risk", "--verify")
+    report = move(live, old.url, "--team", "risk", "--verify")
     assert [row["subject"] for row in report["problems"]] == ["search"], report["problems"]
     assert report["verified"] >= report["files"] > 0
-    before = client(release, "mlflow_moved.py", said["run_id"], url=url)
-    after = client(release, "mlflow_moved.py", said["run_id"], url=live.url, token=live.tokens["alice"])
-    # Whose name is refused here.
-    before["found"].remove("search")
-    assert after == before
-    again = move(live, url, "--team", "risk")
+    assert found(old, live) == old.found
+    again = move(live, old.url, "--team", "risk")
     assert again["files"] == 0
     assert {
         outcome for kind, counts in again["counts"].items() if kind != "aliases" for outcome in counts
     } == {"same"}
 
 
+def stored(live) -> int:
+    """How many files have arrived."""
+    return sum(path.is_file() for path in (live.home / "artifacts" / "blobs").rglob("*"))
+
+
 def test_a_move_that_is_killed_is_finished_by_the_next(old, live):
-    url, said, release = old
-    for seconds in (1.0, 2.0, 2.5, 3.0, 3.5):
+    for more in (1, 2, 3):
+        enough = stored(live) + more
         process = subprocess.Popen(
-            command(live, url, "--team", "risk", "--with-deleted"),
+            command(live, old.url, "--team", "risk", "--with-deleted"),
             env=live.environment,
             cwd=live_servers.ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(seconds)
+        while stored(live) < enough and process.poll() is None:
+            time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    report = move(live, url, "--team", "risk", "--with-deleted", "--verify")
+        assert process.wait() == -signal.SIGKILL
+    report = move(live, old.url, "--team", "risk", "--with-deleted", "--verify")
     assert [row["subject"] for row in report["problems"]] == ["search"], report["problems"]
-    before = client(release, "mlflow_moved.py", said["run_id"], url=url)
-    after = client(release, "mlflow_moved.py", said["run_id"], url=live.url, token=live.tokens["alice"])
-    before["found"].remove("search")
-    assert after == before
+    assert found(old, live) == old.found

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-from pathlib import Path
 
 import httpx
 import pytest
+from django.db import connection
 
 from tests import live as live_servers
-from tests import originals, people
+from tests import people
 
-HERE = Path(__file__).parent
 API = "/api/2.0/mlflow"
 # The dataset came with the run; this nobody could know but a person.
 LEFT = {"license": "Apache-2.0", "owner": "alice"}
 
 pytestmark = pytest.mark.client
-
-
-def environment(server, person: str) -> dict[str, str]:
-    return {
-        **originals.clean(),
-        "MLFLOW_TRACKING_URI": server.url,
-        "MLFLOW_TRACKING_TOKEN": server.tokens[person],
-        # A failure is to show itself at once.
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "PYTHONWARNINGS": "ignore",
-    }
 
 
 def login(browser: httpx.Client, name: str) -> None:
@@ -44,23 +30,10 @@ def login(browser: httpx.Client, name: str) -> None:
     browser.post("/login/", data=form, headers={"Referer": str(browser.base_url)}).raise_for_status()
 
 
-def script(client: str, name: str, *arguments: str, server, person: str = "erin", **options):
-    """A started script of ours inside a client's environment."""
-    python = originals.environment(client) / "bin/python"
-    return subprocess.Popen(
-        [str(python), str(HERE / name), *arguments],
-        env=environment(server, person),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
 @pytest.fixture(
     scope="module", params=["mlflow3", pytest.param("mlflow2", marks=pytest.mark.sqlite_is_enough)]
 )
-def journey(request, live_template, tmp_path_factory):
+def journey(request, mlflow_client, live_template, tmp_path_factory):
     """A server that a client's whole journey went to, and what the client saw."""
     with live_servers.serve(live_template, tmp_path_factory.mktemp("home")) as server:
         server.client("erin").post(
@@ -68,12 +41,16 @@ def journey(request, live_template, tmp_path_factory):
             data={"metadata": json.dumps({"create_model": True})},
             files=[("file", ("weights/model.bin", b"by rest", "application/octet-stream"))],
         ).raise_for_status()
-        process = script(
-            request.param, "mlflow_journey.py", str(tmp_path_factory.mktemp("files")), server=server
+        # Once is enough for what the client does by itself.
+        infer = ["--infer"] if request.param == "mlflow3" and connection.vendor == "sqlite" else []
+        seen = mlflow_client(request.param).run(
+            "mlflow_journey.py",
+            str(tmp_path_factory.mktemp("files")),
+            *infer,
+            url=server.url,
+            token=server.tokens["erin"],
         )
-        said, complaints = process.communicate(timeout=240)
-        assert process.returncode == 0, f"{complaints[-4000:]}\n{server.log.read_text()[-4000:]}"
-        yield server, json.loads(said.strip().splitlines()[-1])
+        yield server, seen
 
 
 def test_a_model_is_the_same_however_it_is_named(journey):
@@ -185,17 +162,17 @@ def size_of(path):
 
 
 @pytest.mark.sqlite_is_enough
-def test_a_server_killed_in_the_middle_of_log_model_has_no_ready_model(live):
-    process = script("mlflow3", "mlflow_large.py", server=live)
+def test_a_server_killed_in_the_middle_of_log_model_has_no_ready_model(mlflow_client, live):
+    running = mlflow_client("mlflow3").start("mlflow_large.py", url=live.url, token=live.tokens["erin"])
     incoming = live.home / "artifacts" / "incoming"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and running.poll() is None:
         if incoming.is_dir() and any(size_of(path) > 1 << 20 for path in incoming.rglob("*.part")):
             break
         time.sleep(0.005)
     live.kill()
-    _, complaints = process.communicate(timeout=120)
-    assert process.returncode != 0, complaints
+    _, complaints = running.wait(120)
+    assert running.returncode != 0, complaints
     live.start()
     answer = live.client("erin").post(f"{API}/logged-models/search", json={"experiment_ids": ["0"]}).json()
     assert [model["info"]["status"] for model in answer["models"]] == ["LOGGED_MODEL_PENDING"]
