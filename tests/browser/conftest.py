@@ -19,6 +19,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 
@@ -87,12 +88,17 @@ def login(page, name: str) -> None:
 
 @pytest.fixture(scope="session")
 def axe():
-    """`axe(page)` asserts that axe-core finds nothing against WCAG 2.2 AA and good practice."""
+    """`axe(page)` asserts that axe-core finds nothing against WCAG 2.2 AA and good practice.
+
+    With `colours` it asks only what a colour scheme could change.
+    """
     source = AXE.read_text()
 
-    def check(page, *, ignore: tuple[str, ...] = ()) -> None:
-        page.evaluate(source)
-        found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    def check(page, *, ignore: tuple[str, ...] = (), colours: bool = False) -> None:
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(source)
+        rules = {"runOnly": COLOUR_RULES} if colours else {}
+        found = page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **rules})
         told = [
             {
                 "rule": rule["id"],
