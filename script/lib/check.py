@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 WORKERS = "2"
+# On a quiet machine with two cores.
+BUDGET = 8
 # A deployment in small: what `check --deploy` is to look at.
 PRODUCTION = {
     "MODELRY_PRODUCTION": "true",
@@ -51,6 +53,7 @@ def main() -> int:
     parser.add_argument("--db", choices=["sqlite", "postgres"], help="run the tests on this database only")
     chosen, rest = parser.parse_known_args()
     os.chdir(ROOT)
+    began = time.monotonic()
     failed: list[str] = []
     picked = any(not argument.startswith("-") for argument in rest)
     whole = not picked and not chosen.lint and not chosen.fast
@@ -63,6 +66,9 @@ def main() -> int:
         for database in databases(chosen, picked=picked):
             if not tests(database, rest, picked=picked, fast=chosen.fast):
                 failed.append(f"tests on {database}")
+    if whole:
+        minutes, seconds = divmod(round(time.monotonic() - began), 60)
+        print(f"\nAll of it took {minutes} min {seconds} s; it has to stay below {BUDGET} min.", flush=True)
     if failed:
         print(f"script/test: failed: {', '.join(failed)}", file=sys.stderr, flush=True)
     return 1 if failed else 0
@@ -111,7 +117,8 @@ def tests(database: str, rest: list[str], *, picked: bool, fast: bool) -> bool:
     """pytest on one database. PostgreSQL is asked only what it could answer differently, unless tests were picked."""
     command = [PYTHON, "-m", "pytest", *rest]
     if not picked:
-        command += ["-q", "-n", WORKERS, "--dist", "worksteal"]
+        # Files stay together, for what their tests share is made once; the longest are begun first (tests/conftest.py).
+        command += ["-q", "-n", WORKERS, "--dist", "loadgroup", "--no-loadscope-reorder", "--durations", "10"]
     if fast:
         command += ["-m", "not browser and not live and not client and not original"]
     if database == "postgres" and not picked:

