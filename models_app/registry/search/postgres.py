@@ -28,9 +28,8 @@ NAME = 'd.name_lower COLLATE "C"'
 SHORT_NAME = "substr(d.name_lower, strpos(d.name_lower, '/') + 1)" + ' COLLATE "C"'
 # A sample of the newest documents says how many of them to look among for enough hits: at most so many, beyond which
 # all hits are gathered. A phrase has to be read in each document that has its words, so there more is worth it.
-SAMPLED = 200
-REACHED = 15_000
-REACHED_BY_PHRASES = 60_000
+SAMPLED, SAMPLED_FOR_PHRASES = 200, 600
+REACHED, REACHED_BY_PHRASES = 15_000, 60_000
 # The word index also holds the day of a document's update and, as a negative number, the block of 32 days.
 _TABLE = SearchDocument._meta.db_table
 _DAY = f"((\"{_TABLE}\".updated_at AT TIME ZONE 'UTC')::date - DATE '1970-01-01')"
@@ -44,16 +43,20 @@ _BEFORE = "SELECT set_config('enable_seqscan', 'off', true), set_config('work_me
 _AFTER = "; SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL work_mem TO DEFAULT"
 
 
-def _tsquery(terms: Sequence[Term], *, brief: bool = False) -> tuple[str, list[Any]]:
+def _tsquery(
+    terms: Sequence[Term], *, brief: bool = False, in_any_order: bool = False
+) -> tuple[str, list[Any]]:
     """An expression of type tsquery in which every term must occur. Words are letters and digits only.
 
     The `brief` one finds the same: where a stem begins the word, what begins with the word begins with the stem too.
+    With `in_any_order` the words of a phrase need not follow each other, which the index can tell by itself.
     """
+    function = "plainto_tsquery" if in_any_order else "phraseto_tsquery"
     parts: list[str] = []
     params: list[Any] = []
     for term in terms:
         if len(term.words) > 1:
-            parts.append("(phraseto_tsquery('english', %s) || phraseto_tsquery('simple', %s))")
+            parts.append(f"({function}('english', %s) || {function}('simple', %s))")
             params += [" ".join(term.words)] * 2
             continue
         [word] = term.words
@@ -73,9 +76,9 @@ def _tsquery(terms: Sequence[Term], *, brief: bool = False) -> tuple[str, list[A
     return " && ".join(parts), params
 
 
-def matching(terms: Sequence[Term]) -> RawSQL:
+def matching(terms: Sequence[Term], *, in_any_order: bool = False) -> RawSQL:
     """The condition on a search document that every term occurs in it."""
-    sql, params = _tsquery(terms, brief=True)
+    sql, params = _tsquery(terms, brief=True, in_any_order=in_any_order)
     return RawSQL(f'"models_app_searchdocument"."words" @@ ({sql})', params, output_field=BooleanField())
 
 
@@ -101,9 +104,13 @@ def newest_hits(readable: QuerySet[Any], terms: Sequence[Term], *, most: int) ->
         sql, params = readable.order_by("-updated_at", "-pk")[:most].query.sql_with_params()
         return sql, list(params)
     fitting = readable.filter(matching(terms))
-    furthest = REACHED_BY_PHRASES if any(len(term.words) > 1 for term in terms) else REACHED
-    sampled, sampled_params = _among_newest(SAMPLED, fitting)
-    lately, lately_params = _found_then_sorted(fitting.filter(_updated_lately()), most)
+    if any(len(term.words) > 1 for term in terms):
+        sample, furthest = SAMPLED_FOR_PHRASES, REACHED_BY_PHRASES
+        lately = _read_in_order(readable.filter(_updated_lately()), terms, most)
+    else:
+        sample, furthest = SAMPLED, REACHED
+        lately = _found_then_sorted(fitting.filter(_updated_lately()), most)
+    sampled, sampled_params = _among_newest(sample, fitting)
     ever, ever_params = _found_then_sorted(fitting, most)
     by_update = f'FROM "{_TABLE}" ORDER BY updated_at DESC, model_id DESC'
     return (
@@ -111,18 +118,18 @@ def newest_hits(readable: QuerySet[Any], terms: Sequence[Term], *, most: int) ->
         WITH sampled (n) AS (SELECT count(*) FROM ({sampled}) AS newest),
         -- So many of the newest have enough hits even where the sample had more of them than it should.
         enough (n) AS MATERIALIZED (
-            SELECT CASE WHEN n > 1 THEN {most * SAMPLED} / (n - sqrt(n)) END::bigint FROM sampled
+            SELECT CASE WHEN n > 1 THEN {most * sample} / (n - sqrt(n)) END::bigint FROM sampled
         ),
         since (first, last) AS MATERIALIZED (
             SELECT (SELECT {_DAY} {by_update} OFFSET n LIMIT 1), (SELECT {_DAY} {by_update} LIMIT 1)
             FROM enough WHERE n <= {furthest}
         ),
-        met AS MATERIALIZED ({lately})
+        met AS MATERIALIZED ({lately[0]})
         SELECT * FROM met WHERE (SELECT count(*) FROM met) = {most}
         UNION ALL
         SELECT * FROM ({ever}) AS hits WHERE (SELECT count(*) FROM met) < {most}
         """,
-        [*sampled_params, *lately_params, *ever_params],
+        [*sampled_params, *lately[1], *ever_params],
     )
 
 
@@ -142,6 +149,17 @@ def _found_then_sorted(rows: QuerySet[Any], most: int) -> tuple[str, list[Any]]:
     sql, params = rows.query.sql_with_params()
     found = f"SELECT * FROM ({sql} OFFSET 0) AS fitting ORDER BY updated_at DESC, found DESC LIMIT {most}"
     return found, list(params)
+
+
+def _read_in_order(rows: QuerySet[Any], terms: Sequence[Term], most: int) -> tuple[str, list[Any]]:
+    """The same where finding means reading, as phrases do: what has their words is read from the newest on, until
+    there is enough.
+    """
+    sql, params = rows.filter(matching(terms, in_any_order=True)).query.sql_with_params()
+    tsquery, words = _tsquery(terms, brief=True)
+    newest = f"SELECT * FROM ({sql} OFFSET 0) AS fitting ORDER BY updated_at DESC, found DESC OFFSET 0"
+    fits = f"(SELECT d.words @@ ({tsquery}) FROM {_TABLE} d WHERE d.model_id = candidates.found)"
+    return f"SELECT * FROM ({newest}) AS candidates WHERE {fits} LIMIT {most}", [*params, *words]
 
 
 def _among_newest(count: int, rows: QuerySet[Any]) -> tuple[str, list[Any]]:

@@ -235,6 +235,7 @@ def test_only_as_many_days_are_looked_at_as_it_takes(people, monkeypatch, apart)
     monkeypatch.setattr(query, "CANDIDATES", 2)
     monkeypatch.setattr(query, "TOTAL_CAP", 2)
     monkeypatch.setattr(postgres, "SAMPLED", 9)
+    monkeypatch.setattr(postgres, "SAMPLED_FOR_PHRASES", 9)
     for furthest, gathers_all in ((0, True), (15_000, False)):
         monkeypatch.setattr(postgres, "REACHED", furthest)
         monkeypatch.setattr(postgres, "REACHED_BY_PHRASES", furthest)
