@@ -7,12 +7,17 @@ from contextlib import contextmanager
 
 from django.db import connection
 
-TABLES = ["models_app_auditevent", "models_app_auditlink", "models_app_auditcheckpoint"]
+TABLES = [
+    "models_app_auditevent",
+    "models_app_auditlink",
+    "models_app_auditcheckpoint",
+    "models_app_policyversion",
+]
 
 
 @contextmanager
 def lifted() -> Iterator[None]:
-    """Inside, audit rows can be changed: as somebody with all rights on the database could."""
+    """Inside, rows of the audit and of policies' texts can be changed: as somebody with all rights on the database could."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             for table in TABLES:
@@ -20,7 +25,7 @@ def lifted() -> Iterator[None]:
             again = [f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in TABLES]
         else:
             cursor.execute(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE '%audit%stays%'"
+                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'models_app_%_stays_%'"
             )
             found = cursor.fetchall()
             for name, _ in found:

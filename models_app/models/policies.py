@@ -62,15 +62,19 @@ class Policy(models.Model):
 
 
 class PolicyVersion(models.Model):
-    """The text of a policy from one moment on. Never changed: decisions point here."""
+    """The text of a policy from one moment on: decisions point here. The database refuses to change or delete it, so it
+    outlives its policy and its author.
+    """
 
-    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="versions")
+    policy = models.ForeignKey(
+        Policy, on_delete=models.DO_NOTHING, db_constraint=False, related_name="versions"
+    )
     number = models.IntegerField(editable=False)
     rules = models.JSONField(default=dict, editable=False)
     reason = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.ForeignKey(
-        "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+        "User", null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+", editable=False
     )
 
     class Meta:

@@ -1,7 +1,6 @@
 """The text of a policy: which rules there are, how they are written as JSON, and what makes one well-formed.
 
-Expressions are CEL (https://github.com/google/cel-spec): no side effects, and every one ends. What it may cost is
-bounded before it runs: its length, its loops, and the size of the lists it sees.
+What an expression may cost: expressions.py.
 """
 
 from __future__ import annotations
@@ -11,17 +10,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import cel
 import msgspec
 
 from models_app.models import Role, Stage
 
+from . import expressions
 from .errors import FieldProblem, Invalid
 from .metadata import VERSION_FIELDS, clean_license
 
-MAX_EXPRESSION = 1_000
-MAX_LOOPS = 2
-MAX_SEEN = 200
 MAX_RULES = 50
 # Fields a policy may demand beside the plain ones of a version.
 COLLECTIONS = {
@@ -31,7 +27,6 @@ COLLECTIONS = {
     "card": "Card",
 }
 APPROVING = frozenset({Role.APPROVER.value, Role.ADMIN.value, Role.OWNER.value})
-_LOOP = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
 # What checks and expressions may be called.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,99}")
 
@@ -201,33 +196,6 @@ def _expression_problems(rules: Rules) -> list[tuple[str, str]]:
             found.append(
                 ("expressions", "Each needs a name of letters, digits, spaces, “.”, “_”, “/” and “-”.")
             )
-        elif why := why_not_cel(rule.cel):
+        elif why := expressions.why_not(rule.cel):
             found.append(("expressions", f"{rule.name}: {why}"))
     return found
-
-
-def why_not_cel(text: str) -> str:
-    """Why this expression is not taken, or nothing."""
-    if not text.strip():
-        return "The expression is empty."
-    if len(text) > MAX_EXPRESSION:
-        return f"At most {MAX_EXPRESSION} characters."
-    if len(_LOOP.findall(text)) > MAX_LOOPS:
-        return f"At most {MAX_LOOPS} of all, exists, exists_one, map and filter."
-    try:
-        cel.compile(text)
-    except Exception as error:
-        return f"This does not compile: {str(error)[:300]}"
-    return ""
-
-
-def is_true(rule: Expression, facts: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether an expression holds for these facts, and why not. An expression that fails does not hold."""
-    try:
-        result = cel.evaluate(rule.cel, dict(facts))
-    except Exception as error:
-        # Whatever the interpreter raises, the answer is no: deny by default.
-        return False, f"It cannot be evaluated: {str(error)[:200]}"
-    if result is True:
-        return True, ""
-    return False, rule.message or f"Demanded: {rule.cel}"

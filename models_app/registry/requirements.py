@@ -27,7 +27,7 @@ from models_app.models import (
     VersionMetric,
 )
 
-from . import policy_rules
+from . import expressions, policy_rules
 from .errors import PolicyUnmet, Requirement
 from .metadata import VERSION_FIELDS
 from .policy_rules import Rules
@@ -132,7 +132,7 @@ class Case:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What expressions see. Lists are cut: an expression's cost is bounded."""
-        version, model, most = self.version, self.version.model, policy_rules.MAX_SEEN
+        version, model, most = self.version, self.version.model, expressions.MAX_SEEN
         since = version.stage_changed_at or version.created_at
         return {
             "version": {
@@ -162,6 +162,11 @@ class Case:
             },
             "checks": {name: check.state for name, check in list(self.checks.items())[:most]},
         }
+
+    @cached_property
+    def seen(self) -> Any:
+        """`facts` as the interpreter takes them."""
+        return expressions.context(self.facts)
 
     def evidence(self) -> str:
         """SHA-256 of what a reviewer decides on. When it changes, what was said of it no longer counts."""
@@ -310,8 +315,9 @@ class Case:
         return Requirement(f"check:{name}", f"Check “{name}”", "", met, told, scope, "check")
 
     def _expression(self, rule: policy_rules.Expression, scope: str) -> Requirement:
-        met, why = policy_rules.is_true(rule, self.facts)
-        return Requirement(f"rule:{rule.name}", rule.name, "", met, why or "Holds", scope)
+        met, why = expressions.is_true(rule.cel, self.seen)
+        told = "Holds" if met else why or rule.message or f"Demanded: {rule.cel}"
+        return Requirement(f"rule:{rule.name}", rule.name, "", met, told, scope)
 
 
 def _plain(value: Any) -> Any:

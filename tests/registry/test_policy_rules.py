@@ -1,16 +1,9 @@
 """How policies are written, and what is refused when they are."""
 
-import time
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from models_app.registry import policy_rules
 from models_app.registry.errors import Invalid
-from models_app.registry.policy_rules import Expression, check, is_true, read, write
-
-FACTS = {"version": {"tags": {"a": "b"}, "number": 3}, "metrics": {"f1": 0.9}, "checks": {}}
+from models_app.registry.policy_rules import check, read, write
 
 
 def test_what_is_written_is_read():
@@ -44,9 +37,6 @@ def test_what_is_written_is_read():
         ({"checks": ["\n"]}, "no name"),
         ({"surprise": 1}, "surprise"),
         ({"expressions": [{"name": "x", "cel": "1 +"}]}, "does not compile"),
-        ({"expressions": [{"name": "x", "cel": ""}]}, "empty"),
-        ({"expressions": [{"name": "x", "cel": "1 == 1 || " * 200 + "true"}]}, "characters"),
-        ({"expressions": [{"name": "x", "cel": "[1].all(a, [1].all(b, [1].all(c, true)))"}]}, "At most 2"),
         ("nonsense", "object"),
     ],
 )
@@ -54,33 +44,3 @@ def test_what_is_refused(rules, says):
     with pytest.raises(Invalid) as refused:
         check(rules)
     assert says in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("cel", "met"),
-    [
-        ("metrics.f1 > 0.85", True),
-        ("metrics.f1 > 0.95", False),
-        ("metrics.nothing > 0.95", False),
-        ("'a' in version.tags && version.number == 3", True),
-        ("nobody.knows == 1", False),
-        ("1 / 0 == 1", False),
-        ("'text'", False),
-    ],
-)
-def test_an_expression_that_fails_does_not_hold(cel, met):
-    assert is_true(Expression(name="x", cel=cel), FACTS)[0] is met
-
-
-def test_the_dearest_expression_ends_soon():
-    most = {"version": {"risk_flags": [str(n) for n in range(policy_rules.MAX_SEEN)]}}
-    cel = "version.risk_flags.all(a, version.risk_flags.all(b, a + b != 'x'))"
-    began = time.monotonic()
-    assert is_true(Expression(name="x", cel=cel), most) == (True, "")
-    assert time.monotonic() - began < 5
-
-
-@given(st.text(max_size=200))
-def test_no_expression_breaks_the_judge(text):
-    if not policy_rules.why_not_cel(text):
-        is_true(Expression(name="x", cel=text), FACTS)

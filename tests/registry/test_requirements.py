@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from models_app.models import ModelVersion
+from models_app.models import ModelVersion, PolicyVersion
 from models_app.registry import catalog, checks, policies, requirements
 from models_app.registry.errors import Forbidden, Invalid
 from tests import builders
@@ -121,3 +122,16 @@ def test_a_policy_of_two_scopes_is_refused(people, model):
         policies.set_policy(stage="production", team=people.risk, model=model, rules={}, by=people.root)
     with pytest.raises(Invalid):
         policies.set_policy(stage="dev", rules={}, by=people.root)
+
+
+def test_texts_of_policies_stay_whatever_becomes_of_their_policy(people, model):
+    policy = policies.set_policy(stage="production", model=model, rules={"report": True}, by=people.erin)
+    for forbidden in (
+        lambda: PolicyVersion.objects.update(rules={}),
+        lambda: PolicyVersion.objects.all().delete(),
+    ):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            forbidden()
+    catalog.delete_model(model, by=people.alice)
+    kept = PolicyVersion.objects.get()
+    assert (kept.policy_id, kept.rules) == (policy.pk, {"report": True})
