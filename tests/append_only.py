@@ -17,7 +17,7 @@ TABLES = [
 
 @contextmanager
 def lifted() -> Iterator[None]:
-    """Inside, rows of the audit and of policies' texts can be changed: as somebody with all rights on the database could."""
+    """Inside, audit rows and texts of policies can be changed: as somebody with all rights on the database could."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             for table in TABLES:

@@ -19,6 +19,7 @@ GROUPS = {
     ],
     "Evidence": ["EvaluationReport", "RiskFlag", "LineageEdge", "Dataset"],
     "Lifecycle": ["StageTransition", "Alias"],
+    "Governance": ["Policy", "PromotionRequest", "Review", "Check"],
     "Runs": ["Experiment", "Run"],
     "Artifacts": ["Manifest", "ManifestEntry", "Blob"],
     "People": ["Team", "Membership", "User", "ApiToken"],

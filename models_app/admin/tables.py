@@ -3,9 +3,20 @@
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
-from . import artifacts, audit, catalog, events, lifecycle, lineage, people, runs, webhooks
+from . import artifacts, audit, catalog, events, governance, lifecycle, lineage, people, runs, webhooks
 
-__all__ = ["artifacts", "audit", "catalog", "events", "lifecycle", "lineage", "people", "runs", "webhooks"]
+__all__ = [
+    "artifacts",
+    "audit",
+    "catalog",
+    "events",
+    "governance",
+    "lifecycle",
+    "lineage",
+    "people",
+    "runs",
+    "webhooks",
+]
 
 # Rights come from roles in teams; Django's groups would promise something that nobody asks.
 admin.site.unregister(Group)

@@ -90,6 +90,11 @@ class DryRun(Strict):
     model = Text(max_length=256)
     version = Text(max_length=255, help_text="Revision: a number, stage, alias or “latest”.")
     to = serializers.ChoiceField(Stage.choices, required=False, help_text="production unless told.")
+    scope = serializers.ChoiceField(
+        requirements.SCOPES,
+        required=False,
+        help_text="Whose policy these rules would be, of those that the version falls under; model unless told.",
+    )
     rules = serializers.JSONField(help_text=RULES)
 
 
@@ -152,10 +157,16 @@ class PolicyDryRun(Door):
         name="policies_dry_run",
         takes=DryRun,
         answers=RequirementSerializer(many=True),
-        description="What the version would have and lack if these were all the rules. Changes nothing.",
+        description="What the version would have and lack if the policy of this scope had these rules, beside the "
+        "others that apply to it. Changes nothing.",
     )
     def post(self, request: Any) -> Response:
         body = self.sent(DryRun)
         version = get_version(body["model"], body["version"], by=self.actor)
-        found = requirements.try_rules(version, rules=body["rules"], to=body.get("to", Stage.PRODUCTION))
+        found = requirements.trial(
+            version,
+            rules=body["rules"],
+            to=body.get("to", Stage.PRODUCTION),
+            scope=requirements.scope_name(body.get("scope", "model"), version.model),
+        )
         return Response(self.show(RequirementSerializer, found, many=True))

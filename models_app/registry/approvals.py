@@ -8,7 +8,7 @@ version's author or whoever asked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from models_app.models import (
     ModelVersion,
     Policy,
     PromotionRequest,
+    RegisteredModel,
     RequestEntry,
     RequestState,
     Review,
@@ -78,12 +79,18 @@ def _approval_demands(
     case: Case, request: PromotionRequest | None, standing: list[Review], asked: bool
 ) -> list[Requirement]:
     yes = [review.reviewer for review in standing if review.verdict == Verdict.APPROVED and review.reviewer]
+    roles = roles_of(yes)
     found = []
     for one in case.policies:
         wanted = one.rules.approvals.count
         if not wanted:
             continue
-        given = [person for person in yes if counts(person, one, case.version, request)]
+        given = [
+            person
+            for person in yes
+            if not is_own(person, case.version, request)
+            and counts(person, one, case.version.model, roles[person.pk])
+        ]
         key = f"approvals:{one.scope}"
         who = " or ".join(one.rules.approvals.roles)
         where = f" of {', '.join(one.rules.approvals.teams)}" if one.rules.approvals.teams else ""
@@ -92,7 +99,8 @@ def _approval_demands(
         found.append(Requirement(key, label, "", len(given) >= wanted, told, one.scope, "review"))
     if asked and request is not None and not found:
         # Whoever asks instead of promoting needs somebody who may promote to say yes.
-        given = [person for person in yes if _may_promote(person, case.version)]
+        team = case.version.model.team.slug
+        given = [person for person in yes if _may_promote(person, roles[person.pk].get(team))]
         found.append(
             Requirement(
                 "approvals:site",
@@ -107,19 +115,24 @@ def _approval_demands(
     return found
 
 
-def counts(person: User, one: Applied, version: ModelVersion, request: PromotionRequest | None) -> bool:
-    """Whether this person's yes counts under a policy: the role where it is asked for, and not one's own work."""
-    if not person.is_active or is_own(person, version, request):
-        return False
+def roles_of(people: Iterable[User]) -> dict[int, dict[str, str]]:
+    """Of each person: slug of a team → role there. One query, whoever they are."""
+    found: dict[int, dict[str, str]] = {person.pk: {} for person in people}
+    if found:
+        rows = Membership.objects.filter(user__in=found).values_list("user", "team__slug", "role")
+        for user, team, role in rows:
+            found[user][team] = role
+    return found
+
+
+def counts(person: User, one: Applied, model: RegisteredModel, roles: Mapping[str, str]) -> bool:
+    """Whether this person's yes counts under a policy: has one of the roles, where the policy asks for it."""
     wanted = one.rules.approvals
-    if wanted.teams:
-        memberships = Membership.objects.filter(user=person, team__slug__in=wanted.teams)
-    else:
-        memberships = Membership.objects.filter(user=person, team=version.model.team_id)
-    roles = set(memberships.values_list("role", flat=True))
+    if not person.is_active:
+        return False
     if person.is_superuser and Role.ADMIN in wanted.roles:
         return True
-    return bool(roles & set(wanted.roles))
+    return any(roles.get(team) in wanted.roles for team in wanted.teams or [model.team.slug])
 
 
 def is_own(person: User, version: ModelVersion, request: PromotionRequest | None) -> bool:
@@ -127,17 +140,10 @@ def is_own(person: User, version: ModelVersion, request: PromotionRequest | None
     return person.pk in (version.created_by_id, request.requested_by_id if request else None)
 
 
-def _may_promote(person: User, version: ModelVersion) -> bool:
+def _may_promote(person: User, role: str | None) -> bool:
     if not person.is_active:
         return False
-    if person.is_superuser:
-        return True
-    role = (
-        Membership.objects.filter(user=person, team=version.model.team_id)
-        .values_list("role", flat=True)
-        .first()
-    )
-    return role is not None and Right.PROMOTE in RIGHTS[role]
+    return person.is_superuser or (role is not None and Right.PROMOTE in RIGHTS[role])
 
 
 def open_request(version: ModelVersion, *, to: str) -> PromotionRequest | None:
@@ -145,18 +151,38 @@ def open_request(version: ModelVersion, *, to: str) -> PromotionRequest | None:
     return PromotionRequest.objects.filter(version=version, to_stage=to, state__in=OPEN_STATES).first()
 
 
-def may_review(actor: Actor, request: PromotionRequest) -> bool:
-    """Whether this actor's verdict would be taken: may promote there, or is who a policy asks for; never one's own."""
+def may_review(actor: Actor, request: PromotionRequest, policies: list[Applied] | None = None) -> bool:
+    """Whether this actor's verdict would be taken: may promote there, or is who a policy asks for; never one's own.
+
+    `policies` are those of the request, where they are known already.
+    """
     if actor.user is None or is_own(actor.user, request.version, request):
         return False
     if may(actor, Right.PROMOTE, request.model.team_id):
         return True
     if actor.scopes is not None and "promote" not in actor.scopes:
         return False
-    policies = requirements.applied(request.model, to=request.to_stage)
-    return any(
-        one.rules.approvals.count and counts(actor.user, one, request.version, request) for one in policies
-    )
+    return bool(reviewers_among([actor.user], request, policies))
+
+
+def reviewers_among(
+    people: list[User], request: PromotionRequest, policies: list[Applied] | None = None
+) -> list[User]:
+    """Those of these people whose verdict would be taken, in two queries."""
+    if policies is None:
+        policies = requirements.applied(request.model, to=request.to_stage)
+    asking = [one for one in policies if one.rules.approvals.count]
+    roles = roles_of(people)
+    team = request.model.team.slug
+    return [
+        person
+        for person in people
+        if not is_own(person, request.version, request)
+        and (
+            _may_promote(person, roles[person.pk].get(team))
+            or any(counts(person, one, request.model, roles[person.pk]) for one in asking)
+        )
+    ]
 
 
 def requests_for(actor: Actor) -> QuerySet[PromotionRequest]:

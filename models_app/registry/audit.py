@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from models_app.models import AuditEvent, RegisteredModel, Role
+from models_app.models import AuditEvent, ModelRedirect, RegisteredModel, Role
 
 from . import prepared
 from .access import Actor, Right, require_login, require_scope
@@ -71,13 +71,17 @@ def refuse(error: RegistryError, *, by: Actor, what: str, model: str = "") -> No
         address=by.address,
         request_id=by.request_id,
         subject=(error.subject if isinstance(error, PolicyUnmet) else what)[:300],
-        model_ref=RegisteredModel.objects.filter(name=name).values_list("pk", flat=True).first()
-        if name
-        else None,
+        model_ref=_number_of(name) if name else None,
         after={"what": what[:300], "code": error.code},
         reason=error.why[:2000],
         refused=True,
     )
+
+
+def _number_of(name: str) -> int | None:
+    """The number of the model that has or had this name."""
+    found = RegisteredModel.objects.filter(name=name).values_list("pk", flat=True).first()
+    return found or ModelRedirect.objects.filter(name=name).values_list("model", flat=True).first()
 
 
 def of_model(model: RegisteredModel) -> QuerySet[AuditEvent]:

@@ -99,7 +99,12 @@ def _matching(tokens: list[str]) -> str:
         is_call = tokens[at - 1 : at] == ["."] and tokens[at + 1 : at + 2] == ["("] and tokens[at + 3] == ")"
         if not is_call or pattern[-1:] not in ("'", '"'):
             return "matches takes one text, written out: version.owner.matches('^ci-')."
-        if len(pattern) > MAX_PATTERN or "{" in pattern or "\\x" in pattern.lower() or "\\u" in pattern.lower():
+        if (
+            len(pattern) > MAX_PATTERN
+            or "{" in pattern
+            or "\\x" in pattern.lower()
+            or "\\u" in pattern.lower()
+        ):
             return f"A pattern has at most {MAX_PATTERN} characters, and neither “{{”, “\\x” nor “\\u”."
     return ""
 
@@ -145,7 +150,7 @@ def _cut(value: Any, left: list[int]) -> Any:
 
 
 def is_true(text: str, seen: cel.Context) -> tuple[bool, str]:
-    """Whether an expression holds, and why it cannot be told. Deny by default: what cannot be evaluated does not hold."""
+    """Whether an expression holds, and why it cannot be told: what cannot be evaluated does not hold."""
     if why := why_not(text):
         return False, why
     try:

@@ -1,18 +1,13 @@
-"""A policy's rules as sentences for people, and what a version would be told under rules that nobody saved yet."""
+"""A policy's rules as sentences for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from models_app.models import ModelVersion
-
 from . import policy_rules
-from .errors import Requirement
 from .metadata import VERSION_FIELDS
 from .policy_rules import Rules
-from .requirements import Applied, Case
 
 
 def told(rules: Mapping[str, Any]) -> list[str]:
@@ -80,32 +75,3 @@ def metric_bounds(rule: policy_rules.MetricRule) -> str:
     if rule.not_worse_by is not None:
         bounds.append(f"not worse than production by more than {rule.not_worse_by:g}")
     return " and ".join(bounds)
-
-
-def trial(
-    version: ModelVersion, *, to: str, rules: Rules, scope: str, policy_id: int | None = None
-) -> list[Requirement]:
-    """What the stage would demand of a version if a policy of this scope had these rules; nothing is saved."""
-    case = Case.of(version, to=to)
-    kept = [
-        one
-        for one in case.policies
-        if one.scope != scope and (policy_id is None or one.policy_id != policy_id)
-    ]
-    former = next((one for one in case.policies if one.scope == scope), None)
-    typed = replace(former, rules=rules) if former else Applied(policy_id, 0, scope, rules)
-    case = Case(version, to, [*kept, typed])
-    waits = [
-        Requirement(
-            f"approvals:{one.scope}",
-            approvals_told(one.rules),
-            "",
-            False,
-            "Asked for once there is a request",
-            one.scope,
-            "review",
-        )
-        for one in case.policies
-        if one.rules.approvals.count
-    ]
-    return [*case.requirements(), *waits]

@@ -64,7 +64,7 @@ def _move(
         hard = [demand for demand in found.missing if not demand.waits_for]
         _require_role(current, to=to, by=by, can_ask=not hard)
         if hard:
-            raise requirements.unmet(current, to=to, missing=hard)
+            raise requirements.unmet(current, to=to, missing=hard, by=by)
         if found.missing:
             raise _approval_needed(current, to=to, found=found)
         transition = lifecycle.change_stage(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -20,19 +20,26 @@ from models_app.formats import licenses
 from models_app.models import (
     Check,
     CheckState,
+    EvaluationReport,
     ModelVersion,
     Policy,
     RegisteredModel,
+    RiskFlag,
     Stage,
     VersionMetric,
+    VersionTag,
 )
 
-from . import expressions, policy_rules
+from . import expressions, policy_rules, policy_words
+from .access import Actor, Right, may
 from .errors import PolicyUnmet, Requirement
 from .metadata import VERSION_FIELDS
 from .policy_rules import Rules
+from .prepared import Prepared, PreparedInstances
 from .search.index import leading
 
+# The widest first.
+SCOPES = ("site", "risk", "team", "model")
 LICENSES = (
     ("license", "its license"),
     ("base_model_license", "the base model's"),
@@ -40,6 +47,40 @@ LICENSES = (
 )
 # Changes of these after a review are no news to a reviewer.
 _NO_EVIDENCE = frozenset({"serving_endpoint"})
+
+
+_POLICIES = PreparedInstances(
+    Policy,
+    lambda stage, risk, team, model: (
+        Policy.objects.filter(stage=stage, is_active=True)
+        .filter(Q(team=None, model=None, risk_level__in=["", risk]) | Q(team=team) | Q(model=model))
+        .order_by("id")
+    ),
+    str,
+    str,
+    int,
+    int,
+)
+_METRICS = PreparedInstances(
+    VersionMetric,
+    lambda version: VersionMetric.objects.filter(version=version).order_by("name", "dataset", "split"),
+    int,
+)
+_CHECKS = PreparedInstances(Check, lambda version: Check.objects.filter(version=version), int)
+_PRODUCTION = PreparedInstances(
+    ModelVersion,
+    lambda model, other: (
+        ModelVersion.objects.filter(model=model)
+        .in_stage(Stage.PRODUCTION)
+        .exclude(pk=other)
+        .order_by("-last_promoted_at", "-number")[:1]
+    ),
+    int,
+    int,
+)
+_FLAGS = Prepared(lambda version: RiskFlag.objects.filter(version=version).values_list("name"), int)
+_REPORTS = Prepared(lambda version: EvaluationReport.objects.filter(version=version).values_list("url"), int)
+_TAGS = Prepared(lambda version: VersionTag.objects.filter(version=version).values_list("key", "value"), int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +103,22 @@ class Applied:
         }
 
 
+def scope_name(kind: str, model: RegisteredModel) -> str:
+    """What the policy of this kind that a model falls under is called in checklists."""
+    return {
+        "site": "site",
+        "risk": f"{model.risk_level or 'unrated'} risk",
+        "team": f"team {model.team.slug}",
+        "model": f"model {model.name}",
+    }[kind]
+
+
 def applied(model: RegisteredModel, *, to: str) -> list[Applied]:
     """The policies of a stage that a model's versions fall under: the site's, its risk's, its team's, its own."""
-    risks = {"", model.risk_level}
-    rows = Policy.objects.filter(stage=to, is_active=True).filter(
-        Q(team=None, model=None, risk_level__in=risks) | Q(team=model.team_id) | Q(model=model.pk)
-    )
     found = []
-    for row in rows.order_by("id"):
-        if row.team_id:
-            rank, scope = 2, f"team {model.team.slug}"
-        elif row.model_id:
-            rank, scope = 3, f"model {model.name}"
-        elif row.risk_level:
-            rank, scope = 1, f"{row.risk_level} risk"
-        else:
-            rank, scope = 0, "site"
+    for row in _POLICIES(to, model.risk_level, model.team_id, model.pk):
+        kind = "team" if row.team_id else "model" if row.model_id else "risk" if row.risk_level else "site"
+        rank, scope = SCOPES.index(kind), scope_name(kind, model)
         found.append((rank, Applied(row.pk, row.number, scope, policy_rules.read(row.rules))))
     found.sort(key=lambda pair: pair[0])
     result = [one for _, one in found]
@@ -93,41 +134,40 @@ class Case:
     version: ModelVersion
     to: str
     policies: list[Applied]
-    now: datetime = field(default_factory=timezone.now)
+    now: datetime
 
     @classmethod
     def of(cls, version: ModelVersion, *, to: str) -> Case:
-        return cls(version, to, applied(version.model, to=to))
+        return cls(version, to, applied(version.model, to=to), timezone.now())
 
     @cached_property
     def metrics(self) -> list[VersionMetric]:
-        return list(self.version.metrics.order_by("name", "dataset", "split"))
+        return _METRICS(self.version.pk)
 
     @cached_property
     def checks(self) -> dict[str, Check]:
-        return {check.name: check for check in self.version.checks.all()}
+        return {check.name: check for check in _CHECKS(self.version.pk)}
 
     @cached_property
     def production(self) -> ModelVersion | None:
         """What stands in production now, other than this version."""
-        others = ModelVersion.objects.filter(model=self.version.model_id).in_stage(Stage.PRODUCTION)
-        return others.exclude(pk=self.version.pk).order_by("-last_promoted_at", "-number").first()
+        return next(iter(_PRODUCTION(self.version.model_id, self.version.pk)), None)
 
     @cached_property
     def production_metrics(self) -> list[VersionMetric]:
-        return list(self.production.metrics.order_by("name", "dataset", "split")) if self.production else []
+        return _METRICS(self.production.pk) if self.production else []
 
     @cached_property
     def flags(self) -> list[str]:
-        return list(self.version.risk_flags.values_list("name", flat=True))
+        return [name for (name,) in _FLAGS(self.version.pk)]
 
     @cached_property
     def reports(self) -> list[str]:
-        return list(self.version.reports.values_list("url", flat=True))
+        return [url for (url,) in _REPORTS(self.version.pk)]
 
     @cached_property
     def tags(self) -> dict[str, str]:
-        return dict(self.version.tags.values_list("key", "value"))
+        return dict(_TAGS(self.version.pk))
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -358,25 +398,51 @@ def requirements(version: ModelVersion, *, to: str) -> list[Requirement]:
     return Case.of(version, to=to).requirements()
 
 
-def try_rules(version: ModelVersion, *, rules: Any, to: str) -> list[Requirement]:
-    """What a version would have and lack if these were all the rules. Raises Invalid when they are not well-formed."""
-    typed = Applied(None, 0, "these rules", policy_rules.check(rules))
-    return Case(version, to, [typed]).requirements()
+def trial(version: ModelVersion, *, to: str, rules: Any, scope: str) -> list[Requirement]:
+    """What the stage would demand of a version if the policy of this scope had these rules, beside the others that
+    apply; nothing is saved. `scope` is named as in Applied. Raises Invalid when the rules are not well-formed.
+    """
+    typed = policy_rules.check(rules)
+    applying = applied(version.model, to=to)
+    former = next((one for one in applying if one.scope == scope), Applied(None, 0, scope, typed))
+    case = Case(version, to, [*(one for one in applying if one.scope != scope), replace(former, rules=typed)])
+    waits = [
+        Requirement(
+            f"approvals:{one.scope}",
+            policy_words.approvals_told(one.rules),
+            "",
+            False,
+            "Asked for once there is a request",
+            one.scope,
+            "review",
+        )
+        for one in case.policies
+        if one.rules.approvals.count
+    ]
+    return [*case.requirements(), *waits]
 
 
-def unmet(version: ModelVersion, *, to: str, missing: list[Requirement], next_step: str = "") -> PolicyUnmet:
-    """The refusal that names what is missing."""
+def unmet(version: ModelVersion, *, to: str, missing: list[Requirement], by: Actor) -> PolicyUnmet:
+    """The refusal that names what is missing, and who can fill it in where that is not who asked."""
     labels = ", ".join(_lowered(requirement.label) for requirement in missing)
     return PolicyUnmet(
         f"{version} cannot go to {to}: it lacks {labels}.",
         subject=str(version),
         missing=missing,
-        next_step=next_step or _next_step(missing),
+        next_step=_next_step(version, missing, by),
     )
 
 
-def _next_step(missing: list[Requirement]) -> str:
+def who_fills_in(version: ModelVersion) -> str:
+    """Who can be asked to fill in what is missing: the version's owner, else who registered it, else the team."""
+    person = version.owner or version.created_by or version.model.owner
+    return f"{person.display_name} ({person.username})" if person else f"team {version.model.team.slug}"
+
+
+def _next_step(version: ModelVersion, missing: list[Requirement], by: Actor) -> str:
     if any(requirement.field for requirement in missing):
+        if not may(by, Right.EDIT_VERSION, version.model.team_id):
+            return f"Ask {who_fills_in(version)} to fill in what is missing, then try again."
         return "Fill in what is missing on the version's page, then ask again."
     return " ".join(requirement.detail for requirement in missing)
 

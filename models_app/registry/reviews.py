@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from django.db import transaction
 from django.utils import timezone
@@ -22,7 +23,18 @@ from models_app.models import (
 
 from . import lifecycle
 from .access import Actor, Right, may, require, require_login, require_scope
-from .approvals import MAX_BODY, Judgement, close, held, is_own, judge, may_review, names, tell
+from .approvals import (
+    MAX_BODY,
+    Judgement,
+    close,
+    held,
+    is_own,
+    judge,
+    may_review,
+    names,
+    reviewers_among,
+    tell,
+)
 from .errors import Conflict, Forbidden, Invalid, NotFound
 from .metadata import clean_text
 
@@ -178,10 +190,11 @@ def add_reviewers(
     request: PromotionRequest, reviewers: Iterable[User], *, by: Actor, replace: bool = False
 ) -> None:
     wanted = list(dict.fromkeys(reviewers))
+    able = reviewers_among(wanted, request) if wanted else []
     for person in wanted:
         if is_own(person, request.version, request):
             raise Invalid("reviewers", f"{person.username} cannot review: it is their own work or request.")
-        if not may_review(Actor.of(person, door=by.door), request):
+        if person not in able:
             raise Invalid("reviewers", f"{person.username} may not review this.")
     if replace:
         AskedReviewer.objects.filter(request=request).exclude(user__in=wanted).delete()
@@ -221,6 +234,24 @@ def settle_quietly(request: PromotionRequest) -> bool:
         return settle(request).state == RequestState.PROMOTED
     except (Conflict, NotFound):
         return False
+
+
+def dismiss_stale(*, model: int | None, to: str | None = None, limit: int = 500) -> int:
+    """Judge anew the open requests that a change of policy or of production concerns (of one model, or of all), so
+    that reviews of what was before are dismissed for everybody to see; returns how many requests were looked at.
+
+    Nothing waits for it: a review counts only while its evidence is that of the moment (`approvals.judge`).
+    """
+    waiting = PromotionRequest.objects.filter(state__in=OPEN_STATES)
+    if to is not None:
+        waiting = waiting.filter(to_stage=to)
+    if model is not None:
+        waiting = waiting.filter(model=model)
+    found = list(waiting.select_related("model__team").order_by("-id")[:limit])
+    for request in found:
+        with suppress(Conflict, NotFound), held(request) as current:
+            refreshed(current)
+    return len(found)
 
 
 def settle_waiting() -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from models_app.models import OutboxEvent
-from models_app.registry import deliveries, events, notices
+from models_app.models import OutboxEvent, Stage
+from models_app.registry import deliveries, events, notices, reviews
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,20 @@ def tell_people(event: OutboxEvent) -> None:
     notices.write(event)
 
 
+def dismiss_stale(event: OutboxEvent) -> None:
+    """Reviews were made under the policies and against the production of their time: dismiss what is past."""
+    if event.name == "policy.set":
+        reviews.dismiss_stale(model=event.model_ref, to=event.payload["stage"])
+    elif Stage.PRODUCTION in (event.payload.get("from"), event.payload.get("to")):
+        reviews.dismiss_stale(model=event.model_ref)
+
+
 # Event name → what follows from it; "*" is for every event.
-HANDLERS: dict[str, list[Handler]] = {"*": [note, tell_webhooks, tell_people]}
+HANDLERS: dict[str, list[Handler]] = {
+    "policy.set": [dismiss_stale],
+    "version.moved": [dismiss_stale],
+    "*": [note, tell_webhooks, tell_people],
+}
 
 
 def dispatch(*, limit: int = 100) -> int:

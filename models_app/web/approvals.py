@@ -24,7 +24,7 @@ from models_app.models import (
     Stage,
     Verdict,
 )
-from models_app.registry import approvals, cards, policy_words, promotions, reviews
+from models_app.registry import approvals, cards, policy_words, promotions, requirements, reviews
 from models_app.registry.access import RIGHTS, Right, get_version, may, may_on
 from models_app.registry.approvals import Judgement
 from models_app.registry.errors import Conflict, Invalid, PolicyUnmet, RegistryError, Requirement
@@ -138,6 +138,7 @@ def show(
         "to_production": asked.to_stage == Stage.PRODUCTION,
         "changes": changes(asked, found.case.production if found else None),
         "demands": [_demand(demand, asked, found) for demand in found.demands] if found else [],
+        "fills_in": requirements.who_fills_in(asked.version),
         "sentence": _sentence(found),
         "evidence": found.case.evidence() if found else "",
         "entries": entries,
@@ -146,7 +147,7 @@ def show(
             {"scope": one["scope"], "number": one["number"], "sentences": policy_words.told(one["rules"])}
             for one in ([one.reference for one in found.case.policies] if found else asked.policies)
         ],
-        "may_review": is_open and approvals.may_review(actor, asked),
+        "may_review": is_open and approvals.may_review(actor, asked, found.case.policies if found else None),
         "is_own": own,
         "mine": next((review for review in found.standing if review.reviewer == actor.user), None)
         if found

@@ -308,11 +308,15 @@ def rollback(request: PageRequest, name: str) -> HttpResponse:
     return render(request, "models/rollback.html", context, status=422 if form.errors else 200)
 
 
-def missing_links(version: ModelVersion, *, to: str) -> list[dict[str, str]]:
-    """What a stage demands and the version lacks, each with the address where to fill it in."""
+def missing_links(version: ModelVersion, *, to: str, may_edit: bool) -> list[dict[str, str]]:
+    """What a stage demands and the version lacks, each with the address where to fill it in, for who may."""
     edit = reverse("web:version_edit", args=[version.model.name, version.number])
     return [
-        {"label": item.label, "detail": item.detail, "url": f"{edit}#id_{item.field}"}
+        {
+            "label": item.label,
+            "detail": item.detail,
+            "url": f"{edit}#id_{item.field}" if may_edit and item.field else "",
+        }
         for item in requirements.requirements(version, to=to)
         if not item.met
     ]

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from models_app.models import ModelVersion, Policy, RegisteredModel, Risk, Stage, Team
-from models_app.registry import people, policies, policy_rules, policy_words
+from models_app.registry import people, policies, policy_rules, policy_words, requirements
 from models_app.registry.access import Right, get_model, get_version, may, parse_revision
 from models_app.registry.errors import Invalid, NotFound, RegistryError, Requirement
 
@@ -238,12 +238,11 @@ def _no_such_number(text: str) -> float:
 
 def _try(request: PageRequest, name: str, rules: Any, scope: Scope, stage: str) -> dict[str, Any]:
     """The checklist of a version under these rules and the other policies that apply to it."""
-    checked = policy_rules.check(rules)
     model, revision = parse_revision(name.strip())
     if not model or not revision:
         raise Invalid("version", "Written as team/model@12.")
     version = get_version(model, revision, by=request.actor)
-    demands = policy_words.trial(version, to=stage, rules=checked, scope=scope.name)
+    demands = requirements.trial(version, to=stage, rules=rules, scope=scope.name)
     return {
         "version": version,
         "fits": _fits(version, scope),

@@ -23,6 +23,7 @@ from models_app.registry import (
     metadata,
     metrics,
     promotions,
+    requirements,
     reviews,
 )
 from models_app.registry.access import Right, get_version, may, may_on
@@ -88,6 +89,7 @@ def show(
             if not (in_production and demand.waits_for)
         ],
         "ready": not found.missing,
+        "fills_in": requirements.who_fills_in(shown),
         "moves": [stage for stage in moves if stage != Stage.PRODUCTION],
         "asked": asked,
         "may_promote": Stage.PRODUCTION in moves and not waits,
@@ -111,7 +113,9 @@ def show(
         "graph": picture(lineage.graph(shown, by=actor, depth=1)),
         "compare_numbers": f"{production.number}...{shown.number}" if production else "",
         "refused": refused,
-        "missing": missing_links(shown, to=Stage.PRODUCTION)
+        "missing": missing_links(
+            shown, to=Stage.PRODUCTION, may_edit=may(actor, Right.EDIT_VERSION, model.team)
+        )
         if refused and isinstance(refused.error, PolicyUnmet)
         else [],
     }

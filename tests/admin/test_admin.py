@@ -2,9 +2,9 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
-from models_app.models import AuditEvent, Membership, ModelVersion, RegisteredModel, Team, User
+from models_app.models import AuditEvent, Membership, ModelVersion, Policy, RegisteredModel, Team, User
 from models_app.registry import people as verbs
-from models_app.registry import runs
+from models_app.registry import policies, promotions, runs
 from tests import builders
 
 pytestmark = pytest.mark.django_db
@@ -188,3 +188,49 @@ def test_lists_cost_the_same_whatever_they_list(root, people, table, django_asse
         builders.complete_version(model, by=people.bob)
     with django_assert_max_num_queries(12):
         assert root.get(changelist(table)).status_code == 200
+
+
+def test_policies_are_written_through_the_verb_by_who_may(root, people, model):
+    add = reverse("admin:models_app_policy_add")
+    form = {
+        "stage": "production",
+        "risk_level": "",
+        "is_active": "on",
+        "reason": "Audit.",
+        "team": people.risk.pk,
+    }
+    assert root.post(add, {**form, "text": '{"report": true}'}).status_code == 302
+    policy = Policy.objects.get()
+    assert (policy.team, policy.number, policy.versions.get().created_by) == (
+        people.risk,
+        1,
+        people.root.user,
+    )
+    for text, told in [
+        ('{"fields": ["shoe_size"]}', "There is no field"),
+        ("{", "valid JSON"),
+        ('{"expressions": [{"name": "x", "cel": "1 +"}]}', "does not compile"),
+    ]:
+        answer = root.post(change(policy), {"is_active": "on", "text": text})
+        assert answer.status_code == 200
+        assert told in answer.content.decode()
+    assert root.post(add, {**form, "model": model.pk, "text": "{}"}).status_code == 200
+    assert root.post(change(policy), {"text": "{}"}).status_code == 302
+    policy.refresh_from_db()
+    assert (policy.rules, policy.number, policy.is_active) == ({}, 2, False)
+    assert AuditEvent.objects.filter(verb="policy.set", door="admin").count() == 2
+    assert b"Audit." in root.get(change(policy)).content
+
+
+def test_only_who_manages_writes_policies(owner, people, model):
+    policy = policies.set_policy(stage="production", team=people.risk, rules={"report": True}, by=people.erin)
+    assert b"report" in owner.get(change(policy)).content
+    assert owner.post(change(policy), {"text": "{}"}).status_code == 403
+    assert owner.get(reverse("admin:models_app_policy_add")).status_code == 403
+
+
+def test_requests_are_withdrawn(root, people, model):
+    asked = promotions.ask(builders.complete_version(model, by=people.bob), to="production", by=people.bob)
+    act(root, "promotionrequest", "withdraw", [asked], reason="Not now.")
+    asked.refresh_from_db()
+    assert asked.state == "withdrawn"

@@ -3,11 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from models_app.models import AuditEvent, PromotionRequest, RequestState, Role
 from models_app.registry import approvals, catalog, checks, policies, promotions, reviews
 from models_app.registry import people as verbs
+from models_app.registry.access import Actor
 from models_app.registry.errors import (
     ApprovalNeeded,
     AskedInstead,
@@ -16,6 +19,7 @@ from models_app.registry.errors import (
     Invalid,
     PolicyUnmet,
 )
+from models_app.tasks import dispatcher
 from tests import builders
 
 
@@ -32,8 +36,6 @@ def version(people, model):
 @pytest.fixture
 def second_approver(people):
     """zoe, approver of risk beside carol."""
-    from models_app.registry.access import Actor
-
     user = verbs.create_user("zoe", email="zoe@example.com", password="correct horse battery", by=people.root)
     verbs.set_role(people.risk, user=user, role=Role.APPROVER, by=people.root)
     return Actor.of(user, door="shell")
@@ -221,3 +223,75 @@ def test_asking_certain_people(people, version, second_approver):
     assert [asked.user.username for asked in request.asked.all()] == ["carol"]
     with pytest.raises(Invalid, match="may not review"):
         reviews.ask_reviewers(request, reviewers=[people.dave.user], by=people.bob)
+
+
+def test_what_went_stale_cannot_promote_and_the_worker_says_so(people, version, second_approver):
+    """A policy changes after the first of two yeses: nothing dismisses that review yet, and still it does not count."""
+    demand(people, approvals={"count": 2})
+    request = promotions.ask(version, to="production", by=people.alice)
+    reviews.review(request, verdict="approved", by=people.carol)
+    demand(people, approvals={"count": 1}, fields=["owner"])
+    assert request.reviews.get().dismissed_at is None
+    assert reviews.settle(request).state == RequestState.OPEN
+    assert approvals.judge(version, to="production", request=request).missing
+    with pytest.raises(ApprovalNeeded):
+        promotions.move(version, to="production", by=second_approver)
+    assert stage_of(version) == "dev"
+    demand(people, approvals={"count": 2})
+    reviews.review(request, verdict="approved", by=people.carol)
+    demand(people, approvals={"count": 3})
+    dispatcher.dispatch(limit=1000)
+    assert not request.reviews.filter(dismissed_at=None).exists()
+    assert request.entries.filter(kind="dismissed").exists()
+
+
+def test_an_approval_said_twice_counts_once(people, version):
+    demand(people, approvals={"count": 2})
+    request = promotions.ask(version, to="production", by=people.alice)
+    for _ in range(2):
+        reviews.review(request, verdict="approved", by=people.carol)
+    assert stage_of(version) == "dev"
+    reviews.review(request, verdict="approved", by=people.erin)
+    assert stage_of(version) == "production"
+    with pytest.raises(Conflict):
+        reviews.review(request, verdict="approved", by=people.carol)
+
+
+def test_who_lost_the_role_or_left_no_longer_counts(people, version, second_approver):
+    demand(people, approvals={"count": 2})
+    request = promotions.ask(version, to="production", by=people.alice)
+    reviews.review(request, verdict="approved", by=second_approver)
+    verbs.set_role(people.risk, user=second_approver.user, role=Role.VIEWER, by=people.root)
+    reviews.review(request, verdict="approved", by=people.carol)
+    assert stage_of(version) == "dev"
+
+
+def test_judging_costs_the_same_for_many_reviews(people, version, django_assert_num_queries):
+    demand(people, approvals={"count": 20})
+    policies.set_policy(stage="production", rules={"approvals": {"count": 20}}, by=people.root)
+    request = promotions.ask(version, to="production", by=people.alice)
+    judged = lambda: approvals.judge(version, to="production", request=request)  # noqa: E731
+    reviews.review(request, verdict="approved", by=people.carol)
+    with CaptureQueriesContext(connection) as one:
+        judged()
+    for name in ("x", "y", "z"):
+        user = verbs.create_user(
+            name, email=f"{name}@example.com", password="correct horse battery", by=people.root
+        )
+        verbs.set_role(people.risk, user=user, role=Role.APPROVER, by=people.root)
+        reviews.review(request, verdict="approved", by=Actor.of(user, door="shell"))
+    with django_assert_num_queries(len(one)):
+        judged()
+
+
+def test_the_server_clock_decides(people, version, monkeypatch):
+    """Time in stage, freezes and expiry are judged by one clock, whatever a caller says of the time."""
+    now = timezone.now()
+    frozen = {"start": (now + timedelta(days=1)).isoformat(), "end": (now + timedelta(days=2)).isoformat()}
+    demand(people, approvals={"count": 1}, hours_in_stage=2, freezes=[frozen])
+    request = promotions.ask(version, to="production", by=people.alice)
+    reviews.review(request, verdict="approved", by=people.carol)
+    for hours, promoted in ((1, False), (30, False), (49, True)):
+        monkeypatch.setattr(timezone, "now", lambda hours=hours: now + timedelta(hours=hours))
+        reviews.settle_waiting()
+        assert (stage_of(version) == "production") is promoted, hours

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from models_app.models import AuditEvent, AuditLink
+from models_app.models import AuditEvent, AuditLink, RegisteredModel
 from models_app.registry import audit_chain
 from models_app.tasks.governance import keep_up
 from tests import builders
@@ -48,3 +48,8 @@ def test_what_was_refused_is_on_record(api, people):
     assert "role contributor" in record.reason
     api.dave.post("/api/2.0/mlflow/registered-models/rename", {"name": "risk--fraud", "new_name": "x"})
     assert AuditEvent.objects.filter(refused=True, door="mlflow", actor_name="dave").count() == 1
+    record = AuditEvent.objects.get(refused=True, door="mlflow", actor_name="dave")
+    assert record.model_ref is None
+    api.dave.post("/api/2.0/mlflow/registered-models/update", {"name": "risk/fraud", "description": "x"})
+    record = AuditEvent.objects.filter(refused=True, door="mlflow").latest("id")
+    assert record.model_ref == RegisteredModel.objects.get().pk

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, wraps
@@ -37,6 +38,9 @@ IntLike = int | str
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INT64 = 2**63
+
+
+_ABOUT_MODELS = re.compile(r"/(registered-models|model-versions|transition-requests)/")
 
 
 class Nothing(msgspec.Struct):
@@ -109,13 +113,21 @@ def _guarded(
             return errors.answer(error.status, error.code, error.message)
         except core.RegistryError as error:
             if request.method not in ("GET", "HEAD") and (actor := getattr(request, "actor", None)):
-                audit.refuse(error, by=actor, what=f"{request.method} {request.path}")
+                audit.refuse(
+                    error, by=actor, what=f"{request.method} {request.path}", model=_model_in(request)
+                )
             return errors.refusal(request, error)
         except Exception:
             log.exception("unexpected error in %s", request.path)
             return errors.answer(500, "INTERNAL_ERROR", "An unexpected error; the server's log has it.")
 
     return guarded
+
+
+def _model_in(request: HttpRequest) -> str:
+    """The name of the model that a call was about; elsewhere `name` is that of an experiment or a tag."""
+    name = getattr(getattr(request, "message", None), "name", None)
+    return name if isinstance(name, str) and _ABOUT_MODELS.search(request.path) else ""
 
 
 def by_method(**views: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -161,6 +173,7 @@ def read(request: HttpRequest, message: type[Message], parts: Mapping[str, Any])
         found = msgspec.convert({**raw, **parts} if parts else raw, message, strict=False)
     except msgspec.ValidationError as error:
         raise _wrong(error, raw) from error
+    request.message = found  # type: ignore[attr-defined]
     for name in _required(message):
         if getattr(found, name) in ("", None):
             raise errors.missing(name)

@@ -41,7 +41,7 @@ def backwards(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models_app", "0012_notices_and_hooks")]
+    dependencies = [("models_app", "0013_upload_at_store")]
 
     operations = [
         migrations.AlterField(
