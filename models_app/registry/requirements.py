@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -127,6 +127,11 @@ def applied(model: RegisteredModel, *, to: str) -> list[Applied]:
     return result
 
 
+def _now() -> datetime:
+    """The one clock by which times in stages and freezes are judged: the server's."""
+    return timezone.now()
+
+
 @dataclass
 class Case:
     """One version before one stage: what is known of it, read once however many policies ask."""
@@ -134,11 +139,11 @@ class Case:
     version: ModelVersion
     to: str
     policies: list[Applied]
-    now: datetime
+    now: datetime = field(default_factory=_now)
 
     @classmethod
     def of(cls, version: ModelVersion, *, to: str) -> Case:
-        return cls(version, to, applied(version.model, to=to), timezone.now())
+        return cls(version, to, applied(version.model, to=to))
 
     @cached_property
     def metrics(self) -> list[VersionMetric]:
