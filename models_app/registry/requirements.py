@@ -441,7 +441,10 @@ def unmet(version: ModelVersion, *, to: str, missing: list[Requirement], by: Act
 def who_fills_in(version: ModelVersion) -> str:
     """Who can be asked to fill in what is missing: the version's owner, else who registered it, else the team."""
     person = version.owner or version.created_by or version.model.owner
-    return f"{person.display_name} ({person.username})" if person else f"team {version.model.team.slug}"
+    if person is None:
+        return f"team {version.model.team.slug}"
+    name = person.display_name
+    return name if name == person.username else f"{name} ({person.username})"
 
 
 def _next_step(version: ModelVersion, missing: list[Requirement], by: Actor) -> str:

@@ -30,8 +30,12 @@ def test_the_former_stays_beside_when_asked(pages, model):
 @pytest.mark.sqlite_is_enough
 def test_what_production_lacks_is_linked_to_where_it_is_filled_in(pages, people, model):
     builders.version(model, by=people.bob)
-    answer = pages.carol.post("/models/risk/fraud-detector@4/move/", {"to": "production", "reason": "Now!"})
-    shown = page(answer, 409)
+    sent = {"to": "production", "reason": "Now!"}
+    # An approver may not fill in: she is told who can.
+    told = page(pages.carol.post("/models/risk/fraud-detector@4/move/", sent), 409)
+    assert "Ask alice to fill in what is missing" in told.text("refused")
+    assert not [link for link in told.links() if "/edit/" in link]
+    shown = page(pages.root.post("/models/risk/fraud-detector@4/move/", sent), 409)
     assert "cannot go to production: it lacks dataset version, at least one metric, license." in shown.text(
         "refused"
     )

@@ -53,7 +53,7 @@ def test_what_production_still_demands_is_told(pages, people, model):
     builders.version(model, by=people.bob)
     mine, theirs = page(pages.bob.get(V4)), page(pages.dave.get(V4))
     assert "Ready for production?" in theirs.text()
-    assert "bob can fill it in." in theirs.text()
+    assert "alice can fill it in." in theirs.text()
     for field in ("dataset_version", "metrics", "license"):
         assert f"{V4}edit/#id_{field}" in mine.links()
         assert f"{V4}edit/#id_{field}" not in theirs.links()
