@@ -51,6 +51,7 @@ class Standing:
     token: str
     versions: list[tuple[str, int]]
     words: list[str]
+    common: list[str]
     counts: dict[str, int]
 
 
@@ -67,6 +68,7 @@ def stand() -> Standing:
     from models_app.models import ModelVersion, RegisteredModel, SearchDocument, User, Visibility
     from models_app.registry import people
     from models_app.registry.access import Actor
+    from models_app.registry.search.query import SearchQuery, find
 
     user = User.objects.filter(username="bench").first()
     if user is None:
@@ -90,16 +92,17 @@ def stand() -> Standing:
     words = sorted(
         {word for title in titles for word in title.split() if len(word) > 3 and not word.isdigit()}
     )
+    # Words whose answer fills a page, so that answers of small and large databases are equally long.
+    common = [word for word in words if find(SearchQuery(words=word), by=Actor.system()).next_cursor]
     counts = {"models": RegisteredModel.objects.count(), "versions": ModelVersion.objects.count()}
     connection.close()
     if connection.vendor == "postgresql":
         connection.close_pool()
-    return Standing(session.session_key or "", token, versions, words, counts)
+    return Standing(session.session_key or "", token, versions, words, common, counts)
 
 
 def calls(standing: Standing) -> list[Call]:
     """Everything that is measured, by name."""
-    words = standing.words
 
     def fixed(path: str) -> PathOf:
         return lambda rng: path
@@ -115,13 +118,17 @@ def calls(standing: Standing) -> list[Call]:
         return make
 
     def any_words(pattern: str, count: int = 1) -> PathOf:
-        return lambda rng: pattern.format(words="+".join(rng.choice(words) for _ in range(count)))
+        return lambda rng: pattern.format(words="+".join(rng.choice(standing.words) for _ in range(count)))
+
+    def common_word(pattern: str) -> PathOf:
+        return lambda rng: pattern.format(words=rng.choice(standing.common))
 
     metric = quote("f1 > 0.9")
     return [
         Call("page home", "web", fixed("/")),
         Call("page home, image classification", "web", fixed("/?q=image+classification")),
         Call("page home, a word", "web", any_words("/?q={words}")),
+        Call("page home, a word of many", "web", common_word("/?q={words}")),
         Call("page home, two words", "web", any_words("/?q={words}", 2)),
         Call("page home, facets chosen", "web", fixed("/?task=image-classification&stage=production")),
         Call("page home, f1 > 0.9", "web", fixed(f"/?metric={metric}")),
@@ -136,6 +143,7 @@ def calls(standing: Standing) -> list[Call]:
         Call("REST all versions", "api", fixed("/api/v1/versions")),
         Call("REST search, image classification", "api", fixed("/api/v1/search?q=image+classification")),
         Call("REST search, a word", "api", any_words("/api/v1/search?q={words}")),
+        Call("REST search, a word of many", "api", common_word("/api/v1/search?q={words}")),
         Call("REST search, f1 > 0.9", "api", fixed(f"/api/v1/search?metric={metric}")),
         Call("REST facets", "api", fixed("/api/v1/search/facets")),
         Call("REST facets, a word", "api", any_words("/api/v1/search/facets?q={words}")),

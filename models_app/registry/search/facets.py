@@ -150,12 +150,12 @@ def _selects(key: str, *, limit: int | None) -> list[str]:
         ]
     most = f"ORDER BY 3 DESC LIMIT {limit}" if limit else ""
     if key == "tag":
+        tags = index.words().TAGS_OF.format(ids=f"SELECT id FROM hits LIMIT {COUNTED}")
         return [
             f"""
             SELECT * FROM (
                 SELECT 'tag', t.key || CASE WHEN t.value = '' THEN '' ELSE '=' || t.value END, count(*)
-                FROM (SELECT id FROM hits LIMIT {COUNTED}) AS newest
-                {index.words().TAGS} WHERE length(t.value) <= 100 GROUP BY 2 {most}
+                FROM {tags} AND length(t.value) <= 100 GROUP BY 2 {most}
             ) AS tag_counts
             """
         ]

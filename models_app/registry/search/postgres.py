@@ -20,8 +20,8 @@ from .text import stems_of
 HITS = "MATERIALIZED"
 # A first page and the number of hits come from the same walk: as many hits in order as are counted.
 COUNTS_IN_ORDER = True
-# Looked up model by model; left to itself the planner reads all tags there are.
-TAGS = "JOIN LATERAL (SELECT key, value FROM models_app_modeltag WHERE model_id = newest.id OFFSET 0) AS t ON true"
+# All in one walk of the index; left to itself the planner reads all tags there are.
+TAGS_OF = "models_app_modeltag t WHERE t.model_id = ANY(ARRAY({ids}))"
 # Names in the order of their characters, which is what the index on them has.
 COLLATION = "C"
 NAME = 'd.name_lower COLLATE "C"'

@@ -17,7 +17,7 @@ from .text import stems_of
 HITS = "NOT MATERIALIZED"
 # Counting in any order is quicker than walking on until so many are met.
 COUNTS_IN_ORDER = False
-TAGS = "JOIN models_app_modeltag t ON t.model_id = newest.id"
+TAGS_OF = "({ids}) AS newest JOIN models_app_modeltag t ON t.model_id = newest.id WHERE true"
 # Names in the order of their characters, which is what the index on them has.
 COLLATION = "BINARY"
 NAME = "d.name_lower"
