@@ -4,6 +4,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from models_app.registry.artifacts.storage import store
 
 
 @register(Tags.security, deploy=True)
@@ -22,10 +25,26 @@ def mails_lead_here(app_configs: Any, **kwargs: Any) -> list[Warning]:
     return [Warning("Links in mails lead to localhost.", hint="Set MODELRY_PUBLIC_URL.", id="modelry.W002")]
 
 
+@register
+def artifacts_have_a_place(app_configs: Any, **kwargs: Any) -> list[Error]:
+    """Libraries of object stores come with extras of their own, so they may be absent."""
+    try:
+        store()
+    except ImproperlyConfigured as error:
+        extra = next((name for name in ("azure", "google") if f".{name}." in _backend()), "")
+        hint = f"Install modelry[{extra}]." if extra else "See docs/storage.md."
+        return [Error(f"Artifact storage cannot be used: {error}", hint=hint, id="modelry.E002")]
+    return []
+
+
+def _backend() -> str:
+    return str(settings.STORAGES["artifacts"]["BACKEND"])
+
+
 @register(Tags.security, deploy=True)
 def artifacts_survive_a_restart(app_configs: Any, **kwargs: Any) -> list[Error]:
     """Artifacts in memory are gone with the process that took them."""
-    if "stores.memory." not in settings.STORAGES["artifacts"]["BACKEND"]:
+    if ".memory." not in _backend():
         return []
     return [
         Error(

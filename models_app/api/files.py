@@ -98,7 +98,8 @@ class FileDownload(Door):
         also=206,
         path="name revision path",
         errors=DOWNLOAD,
-        description="Takes Range, If-Range and the other conditions; the ETag is the file's SHA-256. HEAD works too.",
+        description="Takes Range, If-Range and the other conditions; the ETag is the file's SHA-256. HEAD works too. "
+        "With an object store, large files are redirected to an address there: follow it, without the token.",
     )
     def get(self, request: Any, name: str, revision: str, path: str) -> Any:
         version = get_version(name, revision, by=self.actor)
@@ -111,6 +112,7 @@ class FileDownload(Door):
             size=entry.size,
             path=entry.path,
             last_modified=version.created_at,
+            direct=True,
         )
 
 

@@ -7,17 +7,17 @@ answer is sandboxed.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, parse_http_date_safe
 
 from models_app.http.conditional import mark, settled
 from models_app.http.connections import let_go
 from models_app.registry.artifacts.archives import Archive
-from models_app.registry.artifacts.storage import BlobStream
+from models_app.registry.artifacts.storage import BlobStream, download_address
 
 IMAGES = {
     ".png": "image/png",
@@ -41,6 +41,9 @@ TYPES = {
 }
 ANYTHING = "application/octet-stream"
 SANDBOX = "default-src 'none'; sandbox"
+# A client repeats its conditions where it is sent, and the store has other ETags and dates than we.
+ONLY_OURS = {"HTTP_IF_RANGE", "HTTP_IF_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE"}
+ADDRESS_VALID = timedelta(hours=6)
 
 
 def send_blob(
@@ -52,13 +55,15 @@ def send_blob(
     last_modified: datetime | None = None,
     inline: bool = False,
     media_type: str = "",
+    direct: bool = False,
 ) -> HttpResponseBase:
     """A stored file, answering GET and HEAD with Range, If-Range and the other conditions of RFC 9110.
 
     The file is for saving under the last part of `path`; `inline` shows images and text in the browser instead.
     `media_type` is for doors whose clients expect another one than our own.
+    `direct` lets an object store send the bytes: the answer then is a redirect to a signed address there.
     Several ranges at once are answered with the whole file, as the standard allows. Raises Damaged when the bytes are
-    missing.
+    missing, Unavailable when the store does not answer.
     """
     etag = f'"{sha256}"'
     answer = settled(request, etag=etag, last_modified=last_modified)
@@ -74,6 +79,18 @@ def send_blob(
     if status == 416:
         answer = HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
         return mark(answer, etag=etag, last_modified=last_modified)
+    if direct and request.method == "GET" and not ONLY_OURS & request.META.keys():
+        address = download_address(
+            sha256,
+            size=size,
+            disposition=disposition(path),
+            media_type=media_type or content_type(path),
+            valid=ADDRESS_VALID,
+        )
+        if address is not None:
+            answer = mark(HttpResponseRedirect(address), etag=etag, last_modified=last_modified)
+            answer.headers["Cache-Control"] = "no-store"
+            return answer
     headers = {
         "Content-Type": media_type or content_type(path),
         "Content-Length": str(length),

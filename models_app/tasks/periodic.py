@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.contrib.sessions.backends.db import SessionStore
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from models_app.registry import deliveries, events, idempotency, logged_models, mailing, webhooks
 from models_app.registry.artifacts import storage, uploads
+from models_app.registry.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,15 @@ def _expired_sessions() -> int:
     return count
 
 
+def _if_storage_answers(sweep: Callable[[], int]) -> int:
+    """The rest is tidied even while the artifact storage does not answer."""
+    try:
+        return sweep()
+    except Unavailable as error:
+        log.warning("not swept: %s", error)
+        return 0
+
+
 def tidy() -> dict[str, int]:
     """Remove what is past its time: half-sent uploads, remembered answers, messages, notices, handled events, expired
     sessions.
@@ -32,7 +43,7 @@ def tidy() -> dict[str, int]:
     """
     removed = {
         "uploads": storage.sweep_incoming(ABANDONED),
-        "uploads in parts": uploads.sweep_abandoned(),
+        "uploads in parts": _if_storage_answers(uploads.sweep_abandoned),
         "logged models": logged_models.fail_abandoned(),
         "answers": idempotency.forget_old(),
         "deliveries": deliveries.forget_old(),

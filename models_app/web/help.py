@@ -22,7 +22,7 @@ mlflow.register_model(f"runs:/{run.info.run_id}/model", "fraud_detector")""",
                 "license": "Apache-2.0", "metrics": {{"f1": 0.91}}}};type=application/json' \\
   -F 'file=@model.safetensors;filename=model.safetensors'""",
     "production": f"""curl {_AUTH} "$MODELRY_URL/api/v1/stages/production?model=risk/fraud-detector" """.strip(),
-    "download": f"""curl {_AUTH} -O \\
+    "download": f"""curl -L {_AUTH} -O \\
   "$MODELRY_URL/api/v1/models/risk/fraud-detector/versions/production/files/model.safetensors" """.strip(),
     "promote": f"""curl {_AUTH} -H 'Content-Type: application/json' \\
   -d '{{"to": "production", "reason": "Better on the May data."}}' \\

@@ -249,6 +249,7 @@ def file(request: PageRequest, name: str, rev: str, path: str) -> HttpResponseBa
             path=entry.path,
             last_modified=shown.created_at,
             inline="raw" in request.GET,
+            direct="raw" not in request.GET,
         )
     start = storage.read(entry.blob_id, limit=4096)
     start = (

@@ -1,8 +1,10 @@
-"""Environments of real clients, which no server depends on: `.venv-mlflow3`, `.venv-mlflow2`, beside `.venv`.
+"""Environments of what tests use and no server depends on, beside `.venv`: `.venv-mlflow3` and `.venv-mlflow2` for real
+clients, `.venv-azurite` for what stands in for Azure Blob Storage.
 
     python script/lib/clients.py [NAME…]     make what is missing or out of date, and print the folders
 
-script/clients/<name>.txt pins everything that goes into one; nothing else does.
+script/clients/<name>.txt pins everything that goes into one; where there is a folder of that name as well, Node is in
+the list, and npm installs what the folder's lock file names.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sys
 from pathlib import Path
 
 PINS = Path(__file__).resolve().parent.parent / "clients"
-NAMES = ("mlflow3", "mlflow2")
+NAMES = ("mlflow3", "mlflow2", "azurite")
 # Where .venv really is: several checkouts may share one.
 BESIDE = Path(sys.prefix).resolve().parent
 
@@ -53,14 +55,26 @@ def _make(name: str, target: Path) -> None:
     pip = [str(target / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # The list is complete, so nothing has to be worked out, and files are compiled when they are first imported.
     _run([*pip, "--no-input", "--no-deps", "--no-compile", "-r", str(PINS / f"{name}.txt")])
+    if (PINS / name).is_dir():
+        for file in _packages(name):
+            shutil.copy(file, target)
+        _run(
+            [str(target / "bin/npm"), "ci", "--prefix", str(target), "--ignore-scripts", "--no-audit"], target
+        )
     (target / "installed").write_text(_state(name))
 
 
-def _run(command: list[str]) -> None:
+def _packages(name: str) -> list[Path]:
+    return sorted((PINS / name).glob("*.json"))
+
+
+def _run(command: list[str], within: Path | None = None) -> None:
     # A virtual environment must not be made as a part of another.
     environment = {
         key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")
     }
+    if within is not None:
+        environment["PATH"] = f"{within / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -69,7 +83,7 @@ def _run(command: list[str]) -> None:
 
 
 def _state(name: str) -> str:
-    pins = (PINS / f"{name}.txt").read_bytes()
+    pins = b"".join(file.read_bytes() for file in (PINS / f"{name}.txt", *_packages(name)))
     return hashlib.sha256(pins + sys.version.encode()).hexdigest()
 
 

@@ -51,8 +51,8 @@ def media_type(name: str) -> str:
     return guessed if guessed.startswith(("audio/", "video/")) or guessed == "application/pdf" else ANYTHING
 
 
-def send(request: HttpRequest, file: File) -> HttpResponseBase:
-    """A file as an answer."""
+def send(request: HttpRequest, file: File, *, direct: bool = False) -> HttpResponseBase:
+    """A file as an answer; `direct` for who follows to an object store."""
     return send_blob(
         request,
         sha256=file.sha256,
@@ -60,6 +60,7 @@ def send(request: HttpRequest, file: File) -> HttpResponseBase:
         path=file.path,
         last_modified=file.changed_at,
         media_type=media_type(file.path.rpartition("/")[2]),
+        direct=direct,
     )
 
 
@@ -72,7 +73,7 @@ def download(request: HttpRequest, actor: Actor, path: str) -> HttpResponseBase:
     place = places.parse(path)
     if place is None:
         raise NotFound(f"No such artifact: '{path[:200]}'")
-    return send(request, places.file_at(place, by=actor))
+    return send(request, places.file_at(place, by=actor), direct=True)
 
 
 @bytes_call("PUT")

@@ -33,7 +33,7 @@ def server_info(request: HttpRequest) -> HttpResponse:
         "store_type": "SqlStore",
         "workspaces_enabled": False,
         "trace_archival_enabled": False,
-        "multipart_uploads_enabled": arrivals.takes_parts(),
+        "multipart_uploads_enabled": arrivals.takes_unknown_parts(),
         "multipart_downloads_enabled": True,
         "presigned_upload_run_id_supported": False,
         "presigned_upload_model_id_supported": False,

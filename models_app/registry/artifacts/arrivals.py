@@ -105,7 +105,7 @@ def begin(*, size: int, sha256: str, direct: bool = True) -> Arrival:
 
 def begin_parts(count: int) -> Arrival:
     """A file is to come in so many parts; size and digest nobody knows. Raises Invalid("num_parts"), Unavailable."""
-    if not 1 <= count <= MOST_PARTS or not takes_parts():
+    if not 1 <= count <= MOST_PARTS or not takes_unknown_parts():
         raise Invalid("num_parts", f"A file comes in 1 to {MOST_PARTS} parts.")
     uid, store = uuid.uuid4().hex, storage.direct_store()
     if store is None:
@@ -114,9 +114,10 @@ def begin_parts(count: int) -> Arrival:
     return Arrival(uid, Way.DIRECT_PARTS, count, at_store=store.begin_parts(_waiting(uid)))
 
 
-def takes_parts() -> bool:
-    """Whether files can come in parts."""
-    return storage.takes_parts() or storage.direct_store() is not None
+def takes_unknown_parts() -> bool:
+    """Whether files can come by `begin_parts`. Its clients name the parts, so they have to learn the tags."""
+    store = storage.direct_store()
+    return storage.takes_parts() if store is None else store.tells_tags
 
 
 def _check_size(size: int) -> None:
@@ -170,14 +171,19 @@ def receive(arrival: Arrival, number: int, chunks: Iterable[bytes], *, length: i
 
 
 def arrived(arrival: Arrival) -> dict[int, Part]:
-    """The parts that are here, by number. Raises NotFound when the upload has ended, Unavailable."""
+    """The parts that are here, by number; without those that came with different bytes: send them again, and name them
+    by their tags in `finish`. Raises NotFound when the upload has ended, Unavailable."""
     if arrival.way == Way.PARTS:
         return disk_parts.arrived(arrival.uid)
     if arrival.way == Way.DIRECT_PARTS:
+        store = _store(arrival)
         try:
-            return _store(arrival).parts(_waiting(arrival.uid), arrival.at_store)
+            found = store.parts(_waiting(arrival.uid), arrival.at_store)
         except FileNotFoundError as error:
             raise _ended() from error
+        if not found and _done(store, arrival) is not None:
+            raise _ended()
+        return _clear(found)
     size = storage.size_of(arrival.sha256)
     return {1: Part(size, arrival.sha256)} if size is not None and size == arrival.size else {}
 
@@ -219,30 +225,45 @@ def _finish_parts(arrival: Arrival, tags: Mapping[int, str] | None) -> StoredByt
     store, key = _store(arrival), _waiting(arrival.uid)
     if (done := _done(store, arrival)) is not None:
         return done
-    if store.measure(key) is None:
+    if store.state(key) is None:
         try:
-            here = store.parts(key, arrival.at_store)
-            wanted = {number: part.tag for number, part in here.items()} if tags is None else dict(tags)
-            _all_there(arrival, wanted)
-            _as_announced(arrival, here, wanted)
-            store.join_parts(key, arrival.at_store, [wanted[number] for number in sorted(wanted)])
-        except FileNotFoundError as error:
-            # Joined by another meanwhile, or forgotten.
-            if store.measure(key) is None:
-                if (done := _done(store, arrival)) is not None:
-                    return done
-                raise _ended() from error
+            _join(store, arrival, tags)
+        except (FileNotFoundError, Invalid) as error:
+            # Another may have joined them meanwhile, and even be done.
+            if store.state(key) is None and _done(store, arrival) is None:
+                raise (_ended() if isinstance(error, FileNotFoundError) else error) from error
     return _admit(store, arrival)
 
 
-def _as_announced(arrival: Arrival, here: Mapping[int, Part], wanted: Mapping[int, str]) -> None:
+def _clear(here: Iterable[tuple[int, Part]]) -> dict[int, Part]:
+    """By number, without those of which there are several."""
+    found: dict[int, Part] = {}
+    several = set()
+    for number, part in here:
+        if found.setdefault(number, part) != part:
+            several.add(number)
+    return {number: part for number, part in found.items() if number not in several}
+
+
+def _join(store: DirectStore, arrival: Arrival, tags: Mapping[int, str] | None) -> None:
+    key = _waiting(arrival.uid)
+    here = store.parts(key, arrival.at_store)
+    wanted = {number: part.tag for number, part in _clear(here).items()} if tags is None else dict(tags)
+    _all_there(arrival, wanted)
+    _as_announced(arrival, {(number, part.tag): part.size for number, part in here}, wanted)
+    store.join_parts(key, arrival.at_store, [wanted[number] for number in sorted(wanted)])
+
+
+def _as_announced(arrival: Arrival, here: Mapping[tuple[int, str], int], wanted: Mapping[int, str]) -> None:
+    total = 0
     for number, tag in wanted.items():
-        if number not in here or here[number].tag != tag:
+        size = here.get((number, tag))
+        if size is None:
             raise Invalid("parts", f"Part {number} did not arrive, or with another ETag.")
-        size = arrival.length_of(number)
-        if size is not None and here[number].size != size:
-            raise Invalid("parts", f"Part {number} has {here[number].size} bytes, not {size}.")
-    _check_size(sum(part.size for part in here.values()))
+        if size != (arrival.length_of(number) or size):
+            raise Invalid("parts", f"Part {number} has {size} bytes, not {arrival.length_of(number)}.")
+        total += size
+    _check_size(total)
 
 
 def _admit(store: DirectStore, arrival: Arrival) -> StoredBytes:

@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import storages
+from django.core.files.storage import InvalidStorageError, storages
 
 from models_app.registry.errors import Damaged, Invalid, TooLarge, Unavailable
 
@@ -40,8 +40,11 @@ class Hash(Protocol):
 
 
 def store() -> Store:
-    """Where artifacts are kept: `STORAGES["artifacts"]`."""
-    found = storages["artifacts"]
+    """Where artifacts are kept: `STORAGES["artifacts"]`. Raises ImproperlyConfigured when that is none of ours."""
+    try:
+        found = storages["artifacts"]
+    except InvalidStorageError as error:
+        raise ImproperlyConfigured(str(error)) from error
     if not isinstance(found, Store):
         raise ImproperlyConfigured(f"{type(found).__name__} keeps no artifacts: see docs/storage.md.")
     return found
@@ -50,7 +53,9 @@ def store() -> Store:
 def direct_store() -> DirectStore | None:
     """The store, if clients may send to it and read from it themselves."""
     found = store()
-    return found if settings.DIRECT_TRANSFER and isinstance(found, DirectStore) else None
+    if not (settings.DIRECT_TRANSFER and isinstance(found, DirectStore)):
+        return None
+    return found if found.signs() else None
 
 
 def takes_parts() -> bool:

@@ -25,7 +25,7 @@ ABANDONED = timedelta(hours=24)
 
 def takes(part_count: int) -> bool:
     """Whether a file of so many parts can be taken here; if not, it has to come whole."""
-    return arrivals.takes_parts() and part_count <= MOST_PARTS
+    return arrivals.takes_unknown_parts() and part_count <= MOST_PARTS
 
 
 @transaction.atomic

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from models_app.registry.errors import Unavailable
 
@@ -23,7 +23,7 @@ CONNECT_SECONDS = 5
 ANSWER_SECONDS = 60
 ATTEMPTS = 3
 # How much of a file one request asks of a store whose library does not stream.
-PIECE = 8 << 20
+PIECE = 4 << 20
 
 
 class Readable(Protocol):
@@ -99,7 +99,14 @@ class Store(ABC):
 
 
 class DirectStore(Store):
-    """A store that clients can send to and read from themselves, at addresses that we sign. Signing asks nobody."""
+    """A store that clients can send to and read from themselves, at addresses that we sign."""
+
+    # Whether the answer to a part has the part's tag as ETag.
+    tells_tags: ClassVar[bool] = True
+
+    def signs(self) -> bool:
+        """Whether it can sign with the credentials that it has. Raises Unavailable."""
+        return True
 
     @abstractmethod
     def address(self, key: str, *, disposition: str, media_type: str, valid: timedelta) -> str:
@@ -124,12 +131,17 @@ class DirectStore(Store):
         """Where part `number` (from 1) goes; sent again it replaces what came before."""
 
     @abstractmethod
-    def parts(self, key: str, upload: str) -> dict[int, Part]:
-        """What arrived so far. Raises FileNotFoundError when the upload has ended, Unavailable."""
+    def parts(self, key: str, upload: str) -> list[tuple[int, Part]]:
+        """What arrived so far, by number; some stores go on listing a part that was sent again with other bytes.
+
+        Raises FileNotFoundError when the upload has ended, Unavailable.
+        """
 
     @abstractmethod
     def join_parts(self, key: str, upload: str, tags: Sequence[str]) -> None:
-        """Make `key` of parts 1 to n with these tags. Raises FileNotFoundError when it has ended, Unavailable."""
+        """Make `key` of parts 1 to n with these tags. Raises Invalid("parts") for parts that the store does not join,
+        FileNotFoundError when the upload has ended, Unavailable.
+        """
 
     @abstractmethod
     def drop_parts(self, key: str, upload: str) -> None:
@@ -155,14 +167,17 @@ class DirectStore(Store):
 class Pieces:
     """Reads what only comes in pieces: `fetch(start, length)` gets one."""
 
-    def __init__(self, fetch: Callable[[int, int], bytes], *, start: int, length: int) -> None:
-        self._fetch = fetch
+    def __init__(
+        self, fetch: Callable[[int, int], bytes], *, start: int, length: int, piece: int = PIECE
+    ) -> None:
+        self._fetch, self._piece = fetch, piece
         self._at, self._end = start, start + length
         self._have = memoryview(b"")
         self._more()
 
     def _more(self) -> None:
-        wanted = min(self._end - self._at, PIECE)
+        self._have = memoryview(b"")
+        wanted = min(self._end - self._at, self._piece)
         self._have = memoryview(self._fetch(self._at, wanted))
         self._at += len(self._have)
         if len(self._have) < wanted:

@@ -18,6 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
+from models_app.registry.errors import Invalid
+
 from .base import (
     ANSWER_SECONDS,
     ATTEMPTS,
@@ -36,6 +38,7 @@ from .base import (
 ONE_REQUEST = 64 << 20
 GONE = {"NoSuchKey", "NoSuchUpload", "NotFound", "404", "InvalidRange", "416", "412"}
 THERE_ALREADY = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
+BAD_PARTS = {"EntityTooSmall", "InvalidPart", "InvalidPartOrder"}
 WRONG_DIGEST = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"}
 
 
@@ -207,21 +210,28 @@ class S3Store(S3Storage, DirectStore):
             wanted["ContentLength"] = size
         return Target(self._signed("upload_part", wanted, valid))
 
-    def parts(self, key: str, upload: str) -> dict[int, Part]:
+    def parts(self, key: str, upload: str) -> list[tuple[int, Part]]:
         pages = self.client.get_paginator("list_parts").paginate(**self._at(key), UploadId=upload)
         with self._asking():
-            return {
-                part["PartNumber"]: Part(part["Size"], part["ETag"].strip('"'))
+            return [
+                (part["PartNumber"], Part(part["Size"], part["ETag"].strip('"')))
                 for page in pages
                 for part in page.get("Parts", ())
-            }
+            ]
 
     def join_parts(self, key: str, upload: str, tags: Sequence[str]) -> None:
         listed = [{"PartNumber": number, "ETag": f'"{tag}"'} for number, tag in enumerate(tags, start=1)]
         with self._asking():
-            self.client.complete_multipart_upload(
-                **self._at(key), UploadId=upload, MultipartUpload={"Parts": listed}
-            )
+            try:
+                self.client.complete_multipart_upload(
+                    **self._at(key), UploadId=upload, MultipartUpload={"Parts": listed}
+                )
+            except ClientError as error:
+                if _said(error)[0] not in BAD_PARTS:
+                    raise
+                raise Invalid(
+                    "parts", "All parts but the last need 5 MiB or more.", next_step="Send larger parts."
+                ) from error
 
     def drop_parts(self, key: str, upload: str) -> None:
         try:
