@@ -1,5 +1,6 @@
 """All settings, read from the environment here and nowhere else. The table for people is docs/settings.md."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import environ
@@ -40,6 +41,12 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_htmx",
     "template_partials",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "axes",
 ]
 
 MIDDLEWARE = [
@@ -55,6 +62,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "models_app.http.sessions.Sessions",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "registry_site.urls"
@@ -141,11 +151,42 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = "login"
+AUTHENTICATION_BACKENDS = [
+    # The first only says no, to who guessed too often.
+    "axes.backends.AxesStandaloneBackend",
+    "models_app.http.backends.PasswordBackend",
+    "models_app.http.backends.SsoBackend",
+]
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "web:search"
-LOGOUT_REDIRECT_URL = "login"
+LOGOUT_REDIRECT_URL = "account_login"
 SESSION_COOKIE_NAME = "modelry_session"
 SESSION_COOKIE_SAMESITE = "Lax"
+BEHIND_PROXY = env.bool("MODELRY_BEHIND_PROXY", default=False)
+
+# Guessing: so many failures of one name from one address, or of one address whatever the names, lock for a while.
+LOGIN_FAILURES = env.int("MODELRY_LOGIN_FAILURES", default=5)
+LOGIN_FAILURES_OF_ADDRESS = env.int("MODELRY_LOGIN_FAILURES_OF_ADDRESS", default=50)
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("MODELRY_LOGIN_LOCK_MINUTES", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_HANDLER = "models_app.http.throttling.Throttle"
+AXES_CLIENT_IP_CALLABLE = "models_app.http.auth.address_of"
+AXES_LOCKOUT_CALLABLE = "models_app.web.login.locked_out"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# What allauth counts and remembers (used codes among it) holds for all processes.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "modelry_cache"}}
+ACCOUNT_ADAPTER = "models_app.web.login.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_LOGOUT_REDIRECT_URL = LOGOUT_REDIRECT_URL
+
+# Single sign-on by OpenID Connect; see docs/identity.md.
+OIDC_ISSUER = env.str("MODELRY_OIDC_ISSUER", default="").rstrip("/")
+OIDC_ONLY = env.bool("MODELRY_OIDC_ONLY", default=False)
 
 # --- Transport ----------------------------------------------------------------------------------------------
 
@@ -155,7 +196,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 X_FRAME_OPTIONS = "DENY"
-if env.bool("MODELRY_BEHIND_PROXY", default=False):
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
 
@@ -239,7 +280,12 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     # At INFO they write whole addresses of webhooks, which are often secrets.
-    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+        # What it would say stands in the audit, with the name.
+        "axes": {"level": "ERROR"},
+    },
     "root": {"handlers": ["console"], "level": env.str("MODELRY_LOG_LEVEL", default="WARNING")},
 }
 

@@ -1,12 +1,9 @@
 """The whole URL map, door by door. Order matters: fixed words first, model names last."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
-
-from models_app.web.account import Login
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -28,8 +25,7 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("admin/", admin.site.urls),
-    path("login/", Login.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("", include("models_app.web.login_urls")),
     path("", include("models_app.protocols.mlflow.urls")),
     path("api/", include("models_app.api.urls")),
     path("", include("models_app.web.urls")),

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from models_app.models import ApiToken, Membership, Team, User
-from models_app.registry import people
+from models_app.registry import logins, people, sessions
 from models_app.registry.access import Right, may
 
 from .base import RegistryAdmin, actor_of, each
@@ -38,6 +38,7 @@ class UserAdmin(RegistryAdmin):
     flags = ("is_active", "is_staff", "is_superuser")
     fields = ("username", *profile, *flags, "date_joined", "last_login")
     readonly_fields = ("username", "date_joined", "last_login")
+    actions = ("release", "end_sessions")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return actor_of(request).is_site_admin
@@ -69,6 +70,28 @@ class UserAdmin(RegistryAdmin):
             is_staff=data["is_staff"],
             is_site_admin=data["is_superuser"],
             **{name: data[name] for name in self.profile},
+        )
+
+    @admin.action(description="Release after wrong logins")
+    def release(self, request: HttpRequest, rows: QuerySet[User]) -> None:
+        actor = actor_of(request)
+        each(
+            request,
+            rows,
+            lambda user: logins.release(user, by=actor),
+            done="may try again at once",
+            admin_class=self,
+        )
+
+    @admin.action(description="End all sessions")
+    def end_sessions(self, request: HttpRequest, rows: QuerySet[User]) -> None:
+        actor = actor_of(request)
+        each(
+            request,
+            rows,
+            lambda user: sessions.end_sessions(user, by=actor),
+            done="logged out everywhere",
+            admin_class=self,
         )
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 
 # Group → tables in it, in this order; what is not named goes last.
 GROUPS = {
@@ -38,6 +42,14 @@ class ModelrySite(admin.AdminSite):
     # Lists need the width; the index is one click away.
     enable_nav_sidebar = False
     empty_value_display = "–"
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """One door for everybody: with the second factor, single sign-on and its locks."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied
+        if self.has_permission(request):
+            return redirect("admin:index")
+        return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """One block per group instead of one for the whole app."""

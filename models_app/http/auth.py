@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
+from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from models_app.registry.access import Actor
@@ -17,15 +20,30 @@ def actor_from(request: HttpRequest, *, door: str) -> Actor:
     Actor.
     """
     secret = token_in(request)
-    where = {
+    where: dict[str, Any] = {
         "door": door,
-        "address": request.META.get("REMOTE_ADDR", ""),
+        "address": address_of(request),
         "request_id": getattr(request, "request_id", ""),
     }
     if secret is not None:
         token = find_token(secret)
         return Actor.of(token.user, token=token, **where)
     return Actor.of(getattr(request, "user", None), **where)
+
+
+def address_of(request: HttpRequest) -> str:
+    """Where a request comes from: the peer, or what the proxy in front of us says of its peer.
+
+    Only the last entry of X-Forwarded-For is the proxy's own word; whatever stands before it, anybody can send.
+    """
+    peer: str = request.META.get("REMOTE_ADDR", "")
+    if not settings.BEHIND_PROXY:
+        return peer
+    told = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+    try:
+        return str(ipaddress.ip_address(told))
+    except ValueError:
+        return peer
 
 
 def token_in(request: HttpRequest) -> str | None:

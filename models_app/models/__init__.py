@@ -41,7 +41,7 @@ from .logged_models import (
     RunModelKind,
 )
 from .notices import Notice
-from .people import ApiToken, Membership, NoticeMode, Role, Scope, Team, User
+from .people import ApiToken, Membership, NoticeMode, Role, Scope, Team, User, UserSession
 from .policies import Policy, PolicyVersion
 from .runs import (
     Dataset,
@@ -125,6 +125,7 @@ __all__ = [
     "TransitionKind",
     "TreeEntry",
     "User",
+    "UserSession",
     "Verdict",
     "VersionMetric",
     "VersionTag",

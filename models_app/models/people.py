@@ -50,6 +50,11 @@ class User(AbstractUser):
     is_service = models.BooleanField(
         default=False, help_text="An automation: has tokens, cannot log in with a password."
     )
+    admin_from_sso = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Site admin by a group of the identity provider, until it takes that away.",
+    )
     default_team = models.ForeignKey(
         "Team",
         null=True,
@@ -138,3 +143,17 @@ class ApiToken(models.Model):
         """What the queryset's `usable` asks, of this one."""
         expired = self.expires_at is not None and self.expires_at <= at
         return self.revoked_at is None and not expired and self.user.is_active
+
+
+class UserSession(models.Model):
+    """A browser in which somebody is logged in, as one recognises it. `session_key` is that of Django's own table."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions")
+    session_key = models.CharField(max_length=40, unique=True, editable=False)
+    began_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_seen_at = models.DateTimeField(default=timezone.now, editable=False)
+    address = models.CharField(max_length=64, blank=True, editable=False)
+    agent = models.CharField(max_length=300, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-last_seen_at", "-id"]

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from models_app.models import ApiToken, Membership, Role, Scope, Team, User
 
-from . import audit
+from . import audit, sessions
 from .access import Actor, Right, require, require_login, require_reading, require_scope
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound, Unauthenticated
 from .names import check_team_slug
@@ -103,6 +103,24 @@ def update_profile(user: User, *, by: Actor, **fields: Any) -> User:
     after = {name: str(getattr(user, name)) for name in fields}
     audit.record("user.updated", by=by, subject=user.username, before=before, after=after)
     return user
+
+
+@transaction.atomic
+def set_password(user: User, *, password: str, by: Actor) -> None:
+    """Change one's own password (site admins: anyone's), and end all sessions. Raises Invalid, Forbidden.
+
+    Whoever calls this for somebody's own has asked for the former one.
+    """
+    require_login(by)
+    if by.scopes is not None or (by.user != user and not by.is_site_admin):
+        raise Forbidden("You may change your own password only.")
+    if user.is_service:
+        raise Invalid("password", "A service account has tokens, no password.")
+    _check_password(password, user)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    audit.record("user.password_set", by=by, subject=user.username)
+    sessions.end_all(user, by=by)
 
 
 @transaction.atomic
@@ -329,6 +347,8 @@ def set_account(
         for name in before:
             setattr(user, name, wanted[name])
         user.save(update_fields=list(before))
+        if not is_active:
+            sessions.end_all(user, by=by)
         after = {name: wanted[name] for name in before}
         audit.record("user.account_set", by=by, subject=user.username, before=before, after=after)
     return user

@@ -10,7 +10,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from models_app.registry import deliveries, events, idempotency, logged_models, mailing, webhooks
+from models_app.registry import deliveries, events, idempotency, logged_models, mailing, sessions, webhooks
 from models_app.registry.artifacts import storage, uploads
 from models_app.registry.errors import Unavailable
 
@@ -50,6 +50,7 @@ def tidy() -> dict[str, int]:
         "notices": mailing.forget_old(),
         "events": events.forget_old(),
         "sessions": _expired_sessions(),
+        "rows of sessions": sessions.forget_old(),
     }
     log.info("tidied %s, encrypted %s secrets anew", removed, webhooks.renew_secrets())
     return removed

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib import messages
-from django.contrib.auth import views as auth_views
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -19,26 +18,14 @@ from models_app.registry.errors import Invalid
 
 from .context import site_address
 from .door import PageRequest, page, posted, show_problems
-from .forms import LoginForm, ProfileForm, TokenForm
+from .forms import ProfileForm, TokenForm
 
 THEMES = [value for value, _ in User._meta.get_field("theme").choices or []]
 YEAR = 365 * 24 * 3600
 
 
-class Login(auth_views.LoginView):
-    """Log in, and take the person's theme along."""
-
-    authentication_form = LoginForm
-    template_name = "registration/login.html"
-    redirect_authenticated_user = True
-
-    def form_valid(self, form: LoginForm) -> HttpResponse:  # type: ignore[override]
-        response = super().form_valid(form)
-        _remember_theme(response, form.get_user().theme)  # type: ignore[union-attr]
-        return response
-
-
-def _remember_theme(response: HttpResponse, theme: str) -> None:
+def remember_theme(response: HttpResponse, theme: str) -> None:
+    """Take the person's theme along."""
     # Readable by script: theme.js sets it before the first paint.
     response.set_cookie("theme", theme, max_age=YEAR, samesite="Lax")
 
@@ -52,7 +39,7 @@ def theme(request: HttpRequest) -> HttpResponse:
     if not url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure()):
         target = "/"
     response = HttpResponseRedirect(target)
-    _remember_theme(response, chosen)
+    remember_theme(response, chosen)
     if isinstance(request.user, User):
         from models_app.http.auth import actor_from
 

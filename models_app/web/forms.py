@@ -42,6 +42,25 @@ class LoginForm(AuthenticationForm):
         dress(self)
 
 
+def _secret(label: str, *, autocomplete: str, help: str = "") -> forms.CharField:
+    widget = forms.PasswordInput(attrs={"autocomplete": autocomplete})
+    return forms.CharField(label=label, widget=widget, strip=False, max_length=4096, help_text=help)
+
+
+class PasswordForm(PageForm):
+    """A new password for oneself, asked for twice."""
+
+    current = _secret("Current password", autocomplete="current-password")
+    password = _secret("New password", autocomplete="new-password", help="At least 10 characters.")
+    again = _secret("New password again", autocomplete="new-password")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("password") and data.get("again") and data["password"] != data["again"]:
+            self.add_error("again", "The two are different.")
+        return data
+
+
 class Lines(forms.CharField):
     """Text of several lines. Browsers send CRLF whatever was there, which would make every save a change."""
 

@@ -144,6 +144,8 @@ PAGES = [
     f"/models/{NAME}@2/files/conf/config.json",
     "/models/risk/labels/",
     "/account/",
+    "/account/security/",
+    "/account/password/",
     "/account/tokens/",
     "/teams/",
     "/teams/risk/",

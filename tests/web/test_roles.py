@@ -48,6 +48,8 @@ GET = {
     V + "bundle.zip": OF_ADMINS,
     "/register/": READS,
     "/account/": READS,
+    "/account/security/": READS,
+    "/account/password/": READS,
     "/account/tokens/": READS,
     "/teams/": READS,
     "/teams/risk/": READS,
@@ -65,6 +67,8 @@ GET = {
 PUBLIC = {path for path, expected in GET.items() if expected[0] in (200, 302)} - {
     "/register/",
     "/account/",
+    "/account/security/",
+    "/account/password/",
     "/account/tokens/",
     "/teams/risk/policies/",
     "/policies/",
@@ -118,6 +122,8 @@ POST = [
     ("/teams/risk/members/dave/remove/", 0, {}, MAY_MANAGE),
     ("/account/", 0, {"first_name": "New", "notice_mode": "digest"}, GOES_ON),
     ("/account/theme/", 0, {"theme": "dark"}, [302] * 8),
+    ("/account/sessions/999/end/", 0, {}, [404] * 7 + ["login"]),
+    ("/account/sessions/end-others/", 0, {}, GOES_ON),
     ("/account/tokens/", 0, {"name": "ci", "scopes": "read"}, READS),
     ("/account/tokens/{token}/revoke/", 0, {}, OWN_OR_ADMIN),
 ]
