@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from axes.handlers.database import AxesDatabaseHandler
-from axes.handlers.proxy import AxesProxyHandler
-from axes.helpers import get_client_username
+from axes.handlers.database import AxesDatabaseHandler  # type: ignore[import-untyped]
+from axes.handlers.proxy import AxesProxyHandler  # type: ignore[import-untyped]
+from axes.helpers import get_client_username  # type: ignore[import-untyped]
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_login_failed

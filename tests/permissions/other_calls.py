@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from .sending import ADMIN, MODEL_JSON, PROFILE, Call, act, files, form, mlflow, quiet, rest, see
+from .sending import (
+    ADMIN,
+    MODEL_JSON,
+    PROFILE,
+    Call,
+    act,
+    files,
+    form,
+    locked,
+    logged_in,
+    mlflow,
+    quiet,
+    rest,
+    see,
+    with_,
+)
 
 OTHER: dict[str, dict[str, list[Call]]] = {
     # --- Runs
@@ -98,9 +113,11 @@ OTHER: dict[str, dict[str, list[Call]]] = {
     "change another's account": {
         "admin": [form(ADMIN + "user/{dave}/change/", first_name="New", is_active="on", is_staff="on")]
     },
+    "release a locked login": {"admin": with_(locked, act("user", "release", "{dave}"))},
+    "end another's sessions": {"admin": with_(logged_in, act("user", "end_sessions", "{dave}"))},
     "change one's profile": {"pages": [form("/account/", **PROFILE)]},
     "read one's profile": {
-        "pages": see("/account/", "/account/tokens/"),
+        "pages": see("/account/", "/account/security/", "/account/tokens/"),
         "REST": see("/api/v1/me", "/api/v1/tokens"),
     },
     "make a token": {

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from axes.models import AccessAttempt
+
 from models_app.models import ModelVersion, PromotionRequest, RegisteredModel, Stage
-from models_app.registry import policies, promotions
+from models_app.registry import policies, promotions, sessions
 
 from .world import World
 
@@ -94,6 +96,14 @@ def asked_by_them(world: World, ids: dict[str, Any], who: str) -> None:
 
 def made_by_them(world: World, ids: dict[str, Any], who: str) -> None:
     ModelVersion.objects.filter(pk=ids["v7"]).update(created_by=_user(world, who))
+
+
+def locked(world: World, ids: dict[str, Any], who: str) -> None:
+    AccessAttempt.objects.create(username="dave", ip_address="10.0.0.1", failures_since_start=5)
+
+
+def logged_in(world: World, ids: dict[str, Any], who: str) -> None:
+    sessions.seen(world.user("dave").pk, "0" * 32, address="10.0.0.1", agent="")
 
 
 def _user(world: World, who: str) -> Any:
