@@ -53,3 +53,28 @@ def artifacts_survive_a_restart(app_configs: Any, **kwargs: Any) -> list[Error]:
             id="modelry.E001",
         )
     ]
+
+
+@register()
+def single_sign_on_is_whole(app_configs: Any, **kwargs: Any) -> list[Error]:
+    """Half of it set up lets nobody in, or gives nobody the roles that were meant."""
+    from models_app.registry.sso import mapping
+
+    found = []
+    if settings.OIDC_ISSUER and not (settings.OIDC_CLIENT_ID and settings.OIDC_CLIENT_SECRET):
+        found.append(
+            Error(
+                "MODELRY_OIDC_ISSUER is set, but not how Modelry is known there.",
+                hint="Set MODELRY_OIDC_CLIENT_ID and MODELRY_OIDC_CLIENT_SECRET.",
+                id="modelry.E002",
+            )
+        )
+    if settings.OIDC_ONLY and not settings.OIDC_ISSUER:
+        found.append(
+            Error("MODELRY_OIDC_ONLY without a provider.", hint="Set MODELRY_OIDC_ISSUER.", id="modelry.E003")
+        )
+    try:
+        mapping(settings.OIDC_GROUPS)
+    except (ValueError, TypeError, AttributeError) as error:
+        found.append(Error(f"MODELRY_OIDC_GROUPS: {error}", hint="See docs/identity.md.", id="modelry.E004"))
+    return found

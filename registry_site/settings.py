@@ -1,5 +1,6 @@
 """All settings, read from the environment here and nowhere else. The table for people is docs/settings.md."""
 
+import hashlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -186,7 +187,34 @@ ACCOUNT_LOGOUT_REDIRECT_URL = LOGOUT_REDIRECT_URL
 
 # Single sign-on by OpenID Connect; see docs/identity.md.
 OIDC_ISSUER = env.str("MODELRY_OIDC_ISSUER", default="").rstrip("/")
+OIDC_CLIENT_ID = env.str("MODELRY_OIDC_CLIENT_ID", default="")
+OIDC_CLIENT_SECRET = env.str("MODELRY_OIDC_CLIENT_SECRET", default="")
+OIDC_NAME = env.str("MODELRY_OIDC_NAME", default="single sign-on")
+OIDC_SCOPES = env.list("MODELRY_OIDC_SCOPES", default=["openid", "profile", "email"])
+OIDC_GROUPS_CLAIM = env.str("MODELRY_OIDC_GROUPS_CLAIM", default="groups")
+OIDC_GROUPS = env.str("MODELRY_OIDC_GROUPS", default="")
+OIDC_CREATE = env.bool("MODELRY_OIDC_CREATE", default=True)
+OIDC_MATCH_EMAIL = env.bool("MODELRY_OIDC_MATCH_EMAIL", default=False)
 OIDC_ONLY = env.bool("MODELRY_OIDC_ONLY", default=False)
+# Of the issuer: subjects of another provider are other people.
+OIDC_PROVIDER_ID = f"oidc-{hashlib.sha256(OIDC_ISSUER.encode()).hexdigest()[:12]}"
+SOCIALACCOUNT_ADAPTER = "models_app.web.sso.SocialAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "SCOPE": OIDC_SCOPES,
+        "APPS": [
+            {
+                "provider_id": OIDC_PROVIDER_ID,
+                "name": OIDC_NAME,
+                "client_id": OIDC_CLIENT_ID,
+                "secret": OIDC_CLIENT_SECRET,
+                "settings": {"server_url": OIDC_ISSUER},
+            }
+        ],
+    }
+}
 
 # --- Transport ----------------------------------------------------------------------------------------------
 

@@ -31,4 +31,5 @@ class SsoBackend(BaseBackend):
         return user if user is not None and logins.may_log_in(user) else None
 
 
+PASSWORD = f"{PasswordBackend.__module__}.{PasswordBackend.__qualname__}"
 SSO = f"{SsoBackend.__module__}.{SsoBackend.__qualname__}"

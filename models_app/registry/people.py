@@ -167,7 +167,9 @@ def set_role(team: Team, *, user: User, role: str, by: Actor) -> Membership:
     former = Membership.objects.filter(team=team, user=user).first()
     if former is not None and former.role == Role.ADMIN and role != Role.ADMIN:
         _keep_one_admin(team, leaving=user, by=by)
-    membership, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role})
+    membership, _ = Membership.objects.update_or_create(
+        team=team, user=user, defaults={"role": role, "from_sso": False}
+    )
     audit.record(
         "team.role_set",
         by=by,

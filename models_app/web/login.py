@@ -8,11 +8,13 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records, perform_password_login
 from allauth.account.models import Login as LoginState
+from django.conf import settings
 from django.contrib.auth import views as auth_views
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from models_app.http.auth import actor_from, address_of
+from models_app.http.backends import PASSWORD, SSO
 from models_app.http.throttling import left_of_lock
 from models_app.models import User
 from models_app.registry import logins
@@ -31,6 +33,10 @@ class Login(auth_views.LoginView):
     authentication_form = LoginForm
     template_name = "registration/login.html"
     redirect_authenticated_user = True
+
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        sso = {"sso": settings.OIDC_NAME if settings.OIDC_ISSUER else "", "only_sso": settings.OIDC_ONLY}
+        return super().get_context_data(**more) | sso
 
     def form_valid(self, form: LoginForm) -> HttpResponse:  # type: ignore[override]
         user = form.get_user()
@@ -53,9 +59,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return super().pre_login(request, user, **more)
 
     def login(self, request: HttpRequest, user: User) -> None:  # type: ignore[override]
-        super().login(request, user)
         records = get_authentication_records(request, user)
         how = [record.get("type", record["method"]) for record in records]
+        # The second step forgets how the first was done.
+        user.backend = SSO if "socialaccount" in how else PASSWORD  # type: ignore[attr-defined]
+        super().login(request, user)
         logins.succeeded(user, by=actor_from(request, door="web"), how=how)
 
     def post_login(self, request: HttpRequest, user: User, **more: Any) -> HttpResponse:  # type: ignore[override]

@@ -48,6 +48,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "user.created": "created the person",
         "user.updated": "changed the profile of",
         "user.account_set": "changed the account of",
+        "user.sso_linked": "linked to single sign-on",
         "user.password_set": "set the password of",
         "login.succeeded": "logged in as",
         "login.failed": "tried to log in as",

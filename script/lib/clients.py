@@ -1,5 +1,5 @@
 """Environments of what tests use and no server depends on, beside `.venv`: `.venv-mlflow3` and `.venv-mlflow2` for real
-clients, `.venv-azurite` for what stands in for Azure Blob Storage.
+clients, `.venv-azurite` for what stands in for Azure Blob Storage, `.venv-canaille` for an OpenID provider.
 
     python script/lib/clients.py [NAME…]     make what is missing or out of date, and print the folders
 
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 PINS = Path(__file__).resolve().parent.parent / "clients"
-NAMES = ("mlflow3", "mlflow2", "azurite")
+NAMES = ("mlflow3", "mlflow2", "azurite", "canaille")
 # Where .venv really is: several checkouts may share one.
 BESIDE = Path(sys.prefix).resolve().parent
 

@@ -114,7 +114,7 @@ OTHER: dict[str, dict[str, list[Call]]] = {
         "admin": [form(ADMIN + "user/{dave}/change/", first_name="New", is_active="on", is_staff="on")]
     },
     "release a locked login": {"admin": with_(locked, act("user", "release", "{dave}"))},
-    "end another's sessions": {"admin": with_(logged_in, act("user", "end_sessions", "{dave}"))},
+    "end another's sessions": {"admin": with_(logged_in, act("user", "end_sessions", "{somebody}"))},
     "change one's profile": {"pages": [form("/account/", **PROFILE)]},
     "read one's profile": {
         "pages": see("/account/", "/account/security/", "/account/tokens/"),

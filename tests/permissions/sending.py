@@ -8,7 +8,7 @@ from typing import Any
 
 from axes.models import AccessAttempt
 
-from models_app.models import ModelVersion, PromotionRequest, RegisteredModel, Stage
+from models_app.models import ModelVersion, PromotionRequest, RegisteredModel, Stage, User
 from models_app.registry import policies, promotions, sessions
 
 from .world import World
@@ -103,7 +103,9 @@ def locked(world: World, ids: dict[str, Any], who: str) -> None:
 
 
 def logged_in(world: World, ids: dict[str, Any], who: str) -> None:
-    sessions.seen(world.user("dave").pk, "0" * 32, address="10.0.0.1", agent="")
+    somebody, _ = User.objects.get_or_create(username="somebody")
+    ids["somebody"] = somebody.pk
+    sessions.seen(somebody.pk, "0" * 32, address="10.0.0.1", agent="")
 
 
 def _user(world: World, who: str) -> Any:

@@ -18,6 +18,7 @@ from models_app.models import (
     RegisteredModel,
     Stage,
     User,
+    UserSession,
     Visibility,
     WebhookScheme,
 )
@@ -172,10 +173,10 @@ class World:
 
 
 def fingerprint() -> dict[str, str]:
-    """Table → digest of everything in it but what any look at the registry may leave: audit, times of last use."""
+    """Table → digest of everything in it but what looking may leave: audit, sessions, times of last use."""
     found = {}
     for model in apps.get_app_config("models_app").get_models():
-        if model is AuditEvent:
+        if model in (AuditEvent, UserSession):
             continue
         columns = [
             field.attname

@@ -14,7 +14,7 @@ def make_cache_table(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0013_upload_at_store'),
+        ('models_app', '0014_policy_texts_stay'),
     ]
 
     operations = [
