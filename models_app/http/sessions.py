@@ -33,16 +33,16 @@ class Sessions:
 
 def note(request: HttpRequest) -> None:
     session = request.session
+    if not session.session_key:
+        return  # Begun anew in this request; it gets its key when it is saved, and is noted by the next.
     now = time.time()
     at, key = session.get(NOTED, (0, ""))
     if key == session.session_key and now - at < sessions.SEEN_EVERY.total_seconds():
         return
-    if not session.session_key:
-        session.create()
     session[NOTED] = (now, session.session_key)
     sessions.seen(
         int(session[SESSION_KEY]),
-        str(session.session_key),
+        session.session_key,
         address=address_of(request),
         agent=request.headers.get("User-Agent", ""),
     )

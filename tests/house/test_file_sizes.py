@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Lines at most, by what it is.
 LIMITS = {
     "models_app/**/*.py": 500,
-    "registry_site/**/*.py": 300,
+    "registry_site/**/*.py": 350,
     "script/**/*": 300,
     "tests/**/*.py": 500,
     "templates/**/*.html": 250,
