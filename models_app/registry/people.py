@@ -292,6 +292,14 @@ def revoke_token(token: ApiToken, *, by: Actor) -> ApiToken:
     return token
 
 
+def _revoke_all(user: User, *, by: Actor) -> None:
+    """For good: an account that is active again starts without tokens."""
+    rows = ApiToken.objects.filter(user=user, revoked_at=None)
+    if prefixes := sorted(rows.values_list("prefix", flat=True)):
+        rows.update(revoked_at=timezone.now())
+        audit.record("token.all_revoked", by=by, subject=user.username, before={"tokens": prefixes})
+
+
 def tokens_of(actor: Actor) -> QuerySet[ApiToken]:
     """The actor's own tokens, revoked ones too. Raises Unauthenticated."""
     require_login(actor)
@@ -328,7 +336,8 @@ def get_team(slug: str, *, by: Actor, right: Right = Right.READ) -> Team:
 def set_account(
     user: User, *, by: Actor, is_active: bool, is_staff: bool, is_site_admin: bool, **profile: Any
 ) -> User:
-    """Change what a person may be on the site, and her profile. Site admins only.
+    """Change what a person may be on the site, and her profile. Site admins only. Deactivation ends her sessions and
+    revokes her tokens.
 
     Raises Forbidden, Invalid, Conflict when nobody would be left as site admin.
     """
@@ -351,6 +360,7 @@ def set_account(
         user.save(update_fields=list(before))
         if not is_active:
             sessions.end_all(user, by=by)
+            _revoke_all(user, by=by)
         after = {name: wanted[name] for name in before}
         audit.record("user.account_set", by=by, subject=user.username, before=before, after=after)
     return user

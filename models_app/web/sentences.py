@@ -58,6 +58,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "session.all_ended": "ended the sessions of",
         "token.created": "made the token",
         "token.revoked": "revoked the token",
+        "token.all_revoked": "revoked the tokens of",
         "team.created": "created the team",
         "team.updated": "changed the team",
         "team.role_set": "set the role of",

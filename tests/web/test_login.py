@@ -8,11 +8,12 @@ from django.test import Client
 from django.utils import timezone
 
 from models_app.models import AuditEvent, UserSession
-from models_app.registry import logins, people, sessions
-from models_app.registry.errors import Forbidden
+from models_app.registry import logins, sessions
+from models_app.registry import people as people_verbs
+from models_app.registry.errors import Forbidden, Unauthenticated
 from models_app.web.devices import device
 from tests.house.query_counts import counted
-from tests.people import PASSWORD
+from tests.people import PASSWORD, token
 from tests.web.reading import page
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -141,15 +142,20 @@ def test_a_new_password_takes_the_old_one_and_ends_other_sessions(people):
 @pytest.mark.sqlite_is_enough
 def test_who_is_deactivated_is_out_and_stays_out(people, pages):
     pages.bob.get("/account/")
+    secret = token(people.bob)
     verbs_set(people, is_active=False)
+    revoked = AuditEvent.objects.get(verb="token.all_revoked")
+    assert (revoked.subject, revoked.before) == ("bob", {"tokens": [secret[:10]]})
     assert not UserSession.objects.exists()
     assert attempt("bob", PASSWORD).status_code == 200
     verbs_set(people, is_active=True)
+    with pytest.raises(Unauthenticated):
+        people_verbs.find_token(secret)
     assert pages.bob.get("/account/").status_code == 302
 
 
 def verbs_set(standing, *, is_active):
-    people.set_account(
+    people_verbs.set_account(
         standing.bob.user, by=standing.root, is_active=is_active, is_staff=False, is_site_admin=False
     )
 
