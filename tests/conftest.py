@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "chromium" in item.fixturenames:
             item.add_marker("browser")
-        if "live_template" in item.fixturenames:
+        if {"live_template", "servers"} & set(item.fixturenames):
             item.add_marker("live")
     if config.getoption("--database-only"):
         keep = [item for item in items if _asks_the_database(item)]

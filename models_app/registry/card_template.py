@@ -13,7 +13,7 @@ from . import policy_rules, requirements
 from .artifacts import storage
 from .card_facts import MODEL_KEYS
 from .card_sync import license_for_hub
-from .errors import Damaged
+from .errors import Damaged, Unavailable
 from .metadata import VERSION_FIELDS
 from .model_fields import MAX_CARD
 from .policy_words import metric_bounds
@@ -94,7 +94,7 @@ def readme(version: ModelVersion | None) -> str:
         return ""
     try:
         return storage.read(entry.blob_id, limit=MAX_CARD).decode().replace("\0", "")
-    except (UnicodeDecodeError, Damaged):
+    except (UnicodeDecodeError, Damaged, Unavailable):
         return ""
 
 

@@ -143,7 +143,7 @@ def refusal(request: PageRequest, error: errors.RegistryError, *, name: str = ""
     context: dict[str, Any] = {"error": error, "back": request.META.get("HTTP_REFERER", "")}
     if status == 404 and name:
         context["similar"] = _similar(name, request.actor)
-    template = "errors/409.html" if status == 500 else f"errors/{status}.html"
+    template = "errors/503.html" if status >= 500 else f"errors/{status}.html"
     return render(request, template, context, status=status)
 
 

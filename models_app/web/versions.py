@@ -38,6 +38,7 @@ from models_app.registry.errors import (
     NotFound,
     PolicyUnmet,
     RegistryError,
+    Unavailable,
 )
 
 from .door import PageRequest, Refused, page, posted, show_problems, status_of
@@ -143,7 +144,7 @@ def _environment(files: list[ManifestEntry]) -> environments.Environment:
         blob = written.get(path)
         try:
             return storage.read(blob, limit=environments.LOOK_AT) if blob else b""
-        except Damaged:
+        except (Damaged, Unavailable):
             return b""
 
     return environments.read(

@@ -31,12 +31,6 @@ def use(settings, monkeypatch):
     return use
 
 
-@pytest.fixture
-def cloud(request, servers, use):
-    """The store named by the test's parameter."""
-    return use(servers[request.param].storage(f"tests/{secrets.token_hex(4)}"))
-
-
 @pytest.fixture(params=["disk", "s3", "azure", "gs"])
 def place(request, servers, use, settings):
     """One kind of store after the other; its name."""

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -172,18 +173,22 @@ class SeaweedFS(Server):
             "aws_secret_access_key": OWNER[1],
         }
 
-    def storage(self, prefix: str, account: tuple[str, str] = OWNER, **more: object) -> dict[str, object]:
-        options = {
-            "bucket_name": BUCKET,
-            "location": prefix,
-            "endpoint_url": self.url,
-            "region_name": "us-east-1",
-        }
-        keys = {"access_key": account[0], "secret_key": account[1], "addressing_style": "path"}
-        return {
-            "BACKEND": "models_app.registry.artifacts.stores.s3.S3Store",
-            "OPTIONS": options | keys | more,
-        }
+    def storage(self, prefix: str, account: tuple[str, str] = OWNER) -> dict[str, object]:
+        return s3_at(self.url, prefix, account)
+
+
+def s3_at(url: str, prefix: str = "", account: tuple[str, str] = OWNER) -> dict[str, object]:
+    """An entry of STORAGES."""
+    options = {
+        "bucket_name": BUCKET,
+        "location": prefix,
+        "endpoint_url": url,
+        "region_name": "us-east-1",
+        "addressing_style": "path",
+        "access_key": account[0],
+        "secret_key": account[1],
+    }
+    return {"BACKEND": "models_app.registry.artifacts.stores.s3.S3Store", "OPTIONS": options}
 
 
 def _account(keys: tuple[str, str], actions: list[str]) -> dict[str, object]:
@@ -207,22 +212,21 @@ class Azurite(Server):
         super().start()
         from azure.storage.blob import BlobServiceClient
 
-        with BlobServiceClient.from_connection_string(self.connection_string()) as client:
+        with BlobServiceClient.from_connection_string(azure_connection(self.url)) as client:
             client.create_container(BUCKET)
 
-    def connection_string(self, key: str = AZURE_KEY, url: str = "") -> str:
-        return (
-            f"DefaultEndpointsProtocol=http;AccountName={AZURE_ACCOUNT};AccountKey={key};"
-            f"BlobEndpoint={url or self.url}/{AZURE_ACCOUNT};"
-        )
+    def storage(self, prefix: str) -> dict[str, object]:
+        return azure_at(self.url, prefix)
 
-    def storage(self, prefix: str, **more: object) -> dict[str, object]:
-        options = {
-            "azure_container": BUCKET,
-            "location": prefix,
-            "connection_string": self.connection_string(),
-        }
-        return {"BACKEND": "models_app.registry.artifacts.stores.azure.AzureStore", "OPTIONS": options | more}
+
+def azure_connection(url: str) -> str:
+    return f"AccountName={AZURE_ACCOUNT};AccountKey={AZURE_KEY};BlobEndpoint={url}/{AZURE_ACCOUNT};"
+
+
+def azure_at(url: str, prefix: str = "") -> dict[str, object]:
+    """An entry of STORAGES."""
+    options = {"azure_container": BUCKET, "location": prefix, "connection_string": azure_connection(url)}
+    return {"BACKEND": "models_app.registry.artifacts.stores.azure.AzureStore", "OPTIONS": options}
 
 
 class AccountThatSigns(AnonymousCredentials, Signing):
@@ -249,24 +253,30 @@ class GoogleEmulator(Server):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         (self.port,) = free_ports(1)
-        self.credentials = AccountThatSigns()
 
     def command(self) -> list[str]:
         where = ["--host=127.0.0.1", f"--port={self.port}", f"--default-bucket={BUCKET}"]
         return [str(BIN / "gcp-storage-emulator"), "start", *where, "--in-memory", "--quiet"]
 
-    def storage(self, prefix: str, **more: object) -> dict[str, object]:
-        options = {
-            "bucket_name": BUCKET,
-            "location": prefix,
-            "endpoint_url": self.url,
-            "credentials": self.credentials,
-            "project_id": "tests",
-        }
-        return {
-            "BACKEND": "models_app.registry.artifacts.stores.google.GoogleStore",
-            "OPTIONS": options | more,
-        }
+    def storage(self, prefix: str) -> dict[str, object]:
+        return google_at(self.url, prefix)
+
+
+@cache
+def _account_that_signs() -> AccountThatSigns:
+    return AccountThatSigns()
+
+
+def google_at(url: str, prefix: str = "") -> dict[str, object]:
+    """An entry of STORAGES."""
+    options = {
+        "bucket_name": BUCKET,
+        "location": prefix,
+        "endpoint_url": url,
+        "credentials": _account_that_signs(),
+        "project_id": "tests",
+    }
+    return {"BACKEND": "models_app.registry.artifacts.stores.google.GoogleStore", "OPTIONS": options}
 
 
 class Servers:

@@ -15,6 +15,7 @@ from typing import Any
 
 from google.api_core import exceptions as core
 from google.api_core.exceptions import GoogleAPIError
+from google.auth.credentials import Signing
 from google.auth.exceptions import GoogleAuthError
 from requests.exceptions import RequestException
 from storages.backends.gcloud import GoogleCloudStorage
@@ -44,6 +45,8 @@ class GoogleStore(GoogleCloudStorage, DirectStore):
     `endpoint_url` where we do. Without a key of its own the machine's account signs (`sa_email`, or its own name).
     """
 
+    # It does, but buckets with keys of their own have other ones.
+    tells_tags = False
     credentials: Any
     project_id: Any
 
@@ -156,7 +159,8 @@ class GoogleStore(GoogleCloudStorage, DirectStore):
 
     def signs(self) -> bool:
         with self._asking():
-            return self.iam_sign_blob or hasattr(self.client._credentials, "sign_bytes")
+            client = self.client
+        return self.iam_sign_blob or isinstance(self.credentials or client._credentials, Signing)
 
     def _signed(self, key: str, valid: timedelta, **wanted: Any) -> str:
         blob = self._blob(key)
