@@ -40,6 +40,7 @@ PART_SIZE = 64 << 20
 WHOLE_MOST = 64 << 20
 MOST_PARTS = 5_000
 VALID = timedelta(hours=24)
+TRIES = 3
 _PIECE = 1 << 20
 
 
@@ -269,23 +270,25 @@ def _as_announced(arrival: Arrival, here: Mapping[tuple[int, str], int], wanted:
 def _admit(store: DirectStore, arrival: Arrival) -> StoredBytes:
     """Hash what waits, and copy it to its place: only what was hashed, should somebody still be writing there."""
     key = _waiting(arrival.uid)
-    try:
+    for _ in range(TRIES):
         waiting = store.state(key)
         if waiting is None:
-            raise FileNotFoundError(key)
-        stored = _hashed(store, key, waiting.size)
-        if stored.sha256 != (arrival.sha256 or stored.sha256):
-            store.remove(key)
-            raise disk_parts.other_bytes(stored, arrival.sha256)
-        if storage.size_of(stored.sha256) != stored.size:
-            store.copy(key, storage.blob_name(stored.sha256), tag=waiting.tag)
-    except FileNotFoundError as error:
-        if (done := _done(store, arrival)) is not None:
-            return done
-        raise _ended() from error
-    store.write(f"{INCOMING}/{arrival.uid}/done", f"{stored.sha256} {stored.size}".encode())
-    store.remove(key)
-    return stored
+            break
+        try:
+            stored = _hashed(store, key, waiting.size)
+            if stored.sha256 != (arrival.sha256 or stored.sha256):
+                store.remove(key)
+                raise disk_parts.other_bytes(stored, arrival.sha256)
+            if storage.size_of(stored.sha256) != stored.size:
+                store.copy(key, storage.blob_name(stored.sha256), tag=waiting.tag)
+        except FileNotFoundError:
+            continue  # Another finished it meanwhile, or wrote there.
+        store.write(f"{INCOMING}/{arrival.uid}/done", f"{stored.sha256} {stored.size}".encode())
+        store.remove(key)
+        return stored
+    if (done := _done(store, arrival)) is not None:
+        return done
+    raise _ended()
 
 
 def _hashed(store: DirectStore, key: str, size: int) -> StoredBytes:

@@ -43,6 +43,8 @@ from .base import (
     silent,
 )
 
+# Blocks that another has joined, and taken away.
+GONE = {"InvalidBlockList"}
 MOST_BLOCKS = 50_000
 SIDE_BY_SIDE = 3
 # Copies within an account are nearly always done at once.
@@ -100,7 +102,7 @@ class AzureStore(AzureStorage, DirectStore):
         except HttpResponseError as error:
             status, code = error.status_code or 0, getattr(error, "error_code", None)
             said = str(getattr(code, "value", code) or status or type(error).__name__)
-            if status in (412, 416) or (status == 404 and said != "ContainerNotFound"):
+            if said in GONE or status in (412, 416) or (status == 404 and said != "ContainerNotFound"):
                 raise FileNotFoundError(said) from error
             raise (refused if 400 <= status < 500 else silent)(called, said) from error
         except AzureError as error:
