@@ -30,7 +30,7 @@ from models_app.models import (
     VersionTag,
 )
 
-from . import expressions, policy_rules, policy_words
+from . import expressions, policy_rules, policy_words, upstream_licenses
 from .access import Actor, Right, may
 from .errors import PolicyUnmet, Requirement
 from .metadata import VERSION_FIELDS
@@ -173,6 +173,10 @@ class Case:
     @cached_property
     def tags(self) -> dict[str, str]:
         return dict(_TAGS(self.version.pk))
+
+    @cached_property
+    def ingredients(self) -> list[upstream_licenses.Ingredient]:
+        return upstream_licenses.of(self.version)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -330,12 +334,11 @@ class Case:
             expression = getattr(self.version, column)
             if not expression:
                 continue
-            bad = licenses.in_the_way(expression, allowed=rule.allowed, forbidden=rule.forbidden)
-            told = f"{', '.join(bad)} is not acceptable" if bad else expression
-            yield Requirement(
-                f"license:{column}", f"Acceptable: {whose} license".replace(" license license", " license"),
-                column, not bad, told, scope,
-            )  # fmt: skip
+            label = f"Acceptable: {whose} license".replace(" license license", " license")
+            yield _acceptable(rule, expression, f"license:{column}", label, column, scope)
+        for one in self.ingredients:
+            key, label = f"license:{one.key}", f"Acceptable: license of {one.what}"
+            yield _acceptable(rule, one.license, key, label, "", scope)
 
     def _age(self, rules: Rules, scope: str) -> Requirement:
         since = self.version.stage_changed_at or self.version.created_at
@@ -363,6 +366,14 @@ class Case:
         met, why = expressions.is_true(rule.cel, self.seen)
         told = "Holds" if met else why or rule.message or f"Demanded: {rule.cel}"
         return Requirement(f"rule:{rule.name}", rule.name, "", met, told, scope)
+
+
+def _acceptable(
+    rule: policy_rules.Licenses, expression: str, key: str, label: str, column: str, scope: str
+) -> Requirement:
+    bad = licenses.in_the_way(expression, allowed=rule.allowed, forbidden=rule.forbidden)
+    told = f"{', '.join(bad)} is not acceptable" if bad else expression
+    return Requirement(key, label, column, not bad, told, scope)
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from models_app.models import ModelVersion, PolicyVersion
+from models_app.models import Dataset, ModelVersion, PolicyVersion
 from models_app.registry import catalog, checks, policies, requirements
 from models_app.registry.errors import Forbidden, Invalid
 from tests import builders
@@ -67,6 +67,23 @@ def test_licenses_of_everything_that_went_in(people, model):
         "license:license",
         "license:dataset_license",
     }
+
+
+def test_licenses_of_base_models_here_and_of_their_data(people, model, django_assert_max_num_queries):
+    root = builders.model("risk/encoder", by=people.alice)
+    first = builders.version(
+        root, by=people.bob, license="GPL-3.0-only", dataset_name="crawl", dataset_version="1"
+    )
+    Dataset.objects.filter(name="crawl").update(license="CC-BY-NC-4.0")
+    second = builders.version(root, by=people.bob, license="MIT", base_model=str(first))
+    version = builders.complete_version(model, by=people.bob, license="MIT", base_model=str(second))
+    assert unmet(version, licenses={"allowed": ["MIT", "GPL-3.0-only", "CC-BY-NC-4.0"]}) == {}
+    found = unmet(version, licenses={"forbidden": ["GPL-3.0-only", "CC-BY-NC-4.0"]})
+    assert sorted(found.values()) == ["CC-BY-NC-4.0 is not acceptable", "GPL-3.0-only is not acceptable"]
+    case = requirements.Case.of(version, to="production")
+    with django_assert_max_num_queries(4):
+        told = [one.what for one in case.ingredients]
+    assert told == [str(second), str(first), "the data crawl@1"]
 
 
 def test_time_checks_and_expressions(people, model):
