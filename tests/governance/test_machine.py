@@ -1,0 +1,106 @@
+"""No sequence of calls through any door lets a version into production past its policy, but for an emergency on record.
+
+`GOVERNANCE=10 script/test tests/governance` tries ten times as much, at random.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+
+import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from models_app.models import ModelVersion, PromotionRequest
+from tests.people import NAMES
+
+from .acting import ACTS, DOORS, LIKELY, MODELS, MOST_VERSIONS, OFTEN, Company, Try
+from .oracle import Oracle, check, check_chain
+
+TIMES = int(os.environ.get("GOVERNANCE", "0"))
+BUDGET = settings(
+    max_examples=8 * max(TIMES, 1),
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=not TIMES,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@st.composite
+def tries(draw) -> Try:
+    what = draw(st.sampled_from([*ACTS, *OFTEN]))
+    anybody = draw(st.integers(0, 5)) == 0
+    return Try(
+        what=what,
+        who=draw(st.sampled_from(NAMES if anybody else LIKELY.get(what, NAMES))),
+        model=draw(st.sampled_from(list(MODELS))),
+        # Mostly the same ones, so that something happens to them.
+        number=draw(st.sampled_from([1, 1, 2, 2, 3, *range(4, MOST_VERSIONS + 1)])),
+        door=draw(st.sampled_from(DOORS)),
+        how=draw(st.integers(0, 7)),
+    )
+
+
+def machine_of(company: Company, told: Oracle, tally: list[int]) -> type[RuleBasedStateMachine]:
+    """A machine whose every life starts from the same company, and leaves no trace."""
+
+    class Governance(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.oracle = copy.deepcopy(told)
+            self.undo = transaction.atomic()
+            self.undo.__enter__()
+
+        @rule(one=tries())
+        def somebody_tries(self, one: Try) -> None:
+            before = in_production(company.models[one.model])
+            company.attempt(one)
+            added = in_production(company.models[one.model]) - before
+            if added and before & in_production(company.models[one.model]):
+                assert may_stand_beside(company, one, added), f"{one} left {before} beside {added}"
+
+        @invariant()
+        def nothing_is_in_production_that_should_not_be(self) -> None:
+            check(self.oracle)
+
+        def teardown(self) -> None:
+            tally.append(self.oracle.promotions)
+            check_chain()
+            transaction.set_rollback(True)
+            self.undo.__exit__(None, None, None)
+
+    return Governance
+
+
+def in_production(model: int) -> set[int]:
+    return set(ModelVersion.objects.filter(model=model, stage="production").values_list("number", flat=True))
+
+
+def may_stand_beside(company: Company, one: Try, added: set[int]) -> bool:
+    """Whether the former production version was to be kept: by this move, or by the request it was decided in."""
+    decided = PromotionRequest.objects.filter(
+        model=company.models[one.model], version__number__in=added, state="promoted"
+    ).order_by("-decided_at", "-id")
+    newest = decided.first()
+    asked = newest is not None and newest.keep_former
+    if one.what != "promote":
+        return asked
+    return asked or (one.how % 2 == 0 if one.door == "MLflow" else one.how % 2 == 1)
+
+
+@pytest.fixture
+def company(people) -> Company:
+    return Company(people)
+
+
+def test_nothing_comes_into_production_past_its_policy(company):
+    told, tally = Oracle(), []
+    check(told)
+    run_state_machine_as_test(machine_of(company, told, tally), settings=BUDGET)
+    # A machine that lets nothing in would find nothing.
+    assert sum(tally) > BUDGET.max_examples, tally
