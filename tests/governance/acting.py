@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from models_app.models import OPEN_STATES, PromotionRequest, RegisteredModel, Stage
-from models_app.registry import policies, promotions, reviews
+from models_app.registry import catalog, policies, promotions, reviews, sources
 from tests import builders
 from tests.people import NAMES, People, token
 
@@ -23,7 +24,8 @@ from tests.people import NAMES, People, token
 MODELS: dict[str, dict[str, Any]] = {
     "risk/free": {},
     "risk/four-eyes": {"approvals": {"count": 1, "roles": ["approver", "admin"]}},
-    "risk/strict": {"approvals": {"count": 2, "roles": ["approver", "admin"]}, "checks": ["ci"]},
+    "risk/checked": {"checks": ["ci"]},
+    "risk/strict": {"approvals": {"count": 2, "roles": ["approver", "admin"]}},
 }
 RULES = [
     {},
@@ -32,7 +34,8 @@ RULES = [
     {"checks": ["ci"]},
     {"fields": ["license", "metrics"], "approvals": {"count": 1, "roles": ["admin"]}, "checks": ["ci"]},
 ]
-MOST_VERSIONS = 5
+MOST_VERSIONS = 6
+DOORS = ["pages", "REST", "MLflow"]
 FILLED = {"dataset_name": "transactions", "dataset_version": "7", "license": "MIT", "owner": "alice"}
 
 
@@ -67,6 +70,8 @@ class Company:
             for author in (people.bob, people.alice, people.erin):
                 builders.complete_version(model, by=author)
             builders.version(model, by=people.bob)
+            pointer = sources.register_version(model, source="s3://bucket/model", by=people.bob)
+            catalog.update_version(pointer, metadata=FILLED | {"metrics": {"f1": 1}}, by=people.bob)
             if rules:
                 policies.set_policy(stage=Stage.PRODUCTION, model=model, rules=rules, by=people.root)
 
@@ -166,6 +171,8 @@ def ask(company: Company, one: Try) -> Any:
 
 def review(company: Company, one: Try) -> Any:
     request = company.request(one)
+    if request is None or request.state not in OPEN_STATES:
+        ask(company, one)
     if request is None:
         return None
     verdict = ["approved", "approved", "approved", "changes_requested", "approved", "rejected"][one.how % 6]
@@ -284,5 +291,18 @@ LIKELY: dict[str, list[str]] = {
     "ask": ["bob", "alice", "carol", "erin"],
     "card": ["alice", "erin"],
 }
-OFTEN = ["review"] * 5 + ["promote"] * 3 + ["ask"] * 3 + ["edit"] * 2 + ["check"] * 2
-DOORS = ["pages", "REST", "MLflow"]
+OFTEN = ["review"] * 9 + ["promote"] * 4 + ["ask"] * 4 + ["edit"] * 4 + ["check", "card", "wait"]
+NUMBERS = [1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, MOST_VERSIONS]
+
+
+def attempt_at(chance: Random, models: Sequence[str], *, among: Sequence[str] = ()) -> Try:
+    """What somebody tries on one of the models; on all of them, now and then."""
+    what = chance.choice(among or [*ACTS, *OFTEN])
+    return Try(
+        what=what,
+        who=chance.choice(NAMES if chance.random() < 0.1 else LIKELY.get(what, NAMES)),
+        model=chance.choice(list(MODELS) if chance.random() < 0.1 else models),
+        number=chance.choice(NUMBERS),
+        door=chance.choice(DOORS),
+        how=chance.randrange(8),
+    )

@@ -154,6 +154,9 @@ class Oracle:
         for one in following:
             if one.verb == "version.moved" and one.after["stage"] == "archived":
                 continue
+            if one.verb == "promotion.withdrawn":
+                # An emergency overtakes what was asked for.
+                continue
             same = (one.actor_name, one.request_id) == (record.actor_name, record.request_id)
             told = one.verb in ("promotion.promoted", "promotion.emergency")
             return one if told and same and one.subject == record.subject else None

@@ -10,29 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from tests.people import NAMES
-
-from .acting import ACTS, DOORS, LIKELY, MODELS, MOST_VERSIONS, OFTEN, Company, Try
+from .acting import ACTS, OFTEN, Company, Try, attempt_at
 from .oracle import Oracle, check, check_chain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TIMES = int(os.environ.get("GOVERNANCE", "1"))
 THREADS = 4
+FOUGHT_OVER = ["risk/free", "risk/four-eyes"]
 # Who may do what and what is demanded stays as it is: records of those stand in no order with those of a model.
 WHAT = [one for one in [*ACTS, *OFTEN] if one not in ("give_role", "write_policy")]
 
 
 def attempts(seed: int, count: int) -> list[Try]:
     chance = random.Random(seed)
-    made = []
-    for _ in range(count):
-        what = chance.choice(WHAT)
-        who = chance.choice(NAMES if chance.random() < 0.2 else LIKELY.get(what, NAMES))
-        model = chance.choice(list(MODELS))
-        number = chance.choice([1, 1, 2, 2, 3, *range(4, MOST_VERSIONS + 1)])
-        made.append(Try(what, who, model, number, chance.choice(DOORS), chance.randrange(8)))
-    return made
+    return [attempt_at(chance, FOUGHT_OVER, among=WHAT) for _ in range(count)]
 
 
 def test_nothing_comes_into_production_past_its_policy_when_all_try_at_once(people):
