@@ -15,9 +15,9 @@ from django.utils.html import format_html_join
 from models_app.models import Check, Policy, PromotionRequest, Review, Stage
 from models_app.registry import policies, promotions
 from models_app.registry.access import Right, may
-from models_app.registry.errors import Invalid, RegistryError
+from models_app.registry.errors import Forbidden, Invalid, RegistryError
 
-from .base import RegistryAdmin, actor_of, ask, each, refused
+from .base import RegistryAdmin, actor_of, ask, each, refused, tell_refusal
 
 SCOPE = ("stage", "team", "model", "risk_level", "is_active")
 
@@ -129,7 +129,12 @@ class PolicyAdmin(RegistryAdmin):
         form = super().get_form(request, obj, change=change, **options)
 
         def set_policy(**given: Any) -> Policy:
-            return policies.set_policy(by=actor_of(request), **given)
+            try:
+                return policies.set_policy(by=actor_of(request), **given)
+            except Forbidden as error:
+                # The form tells it; the audit has to as well.
+                tell_refusal(request, error)
+                raise
 
         form.set_policy = staticmethod(set_policy)
         return form

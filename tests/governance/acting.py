@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -293,6 +293,28 @@ LIKELY: dict[str, list[str]] = {
 }
 OFTEN = ["review"] * 9 + ["promote"] * 4 + ["ask"] * 4 + ["edit"] * 4 + ["check", "card", "wait"]
 NUMBERS = [1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, MOST_VERSIONS]
+
+
+# How decisions go wrong: something changes between two words, or somebody does not wait for them.
+STORIES = [
+    ["ask", "review", "edit", "review", "review", "promote"],
+    ["ask", "review", "card", "review", "review"],
+    ["ask", "review", "another", "review", "review"],
+    ["ask", "review", "write_policy", "review", "promote"],
+    ["check", "ask", "review", "review", "check", "wait"],
+    ["ask", "review", "give_role", "wait", "review", "promote"],
+    ["edit", "promote", "emergency", "roll_back"],
+]
+
+
+def story(chance: Random, model: str) -> list[Try]:
+    """A few attempts at one version, one after the other; `another` is a way past it for another version."""
+    number = chance.choice(NUMBERS)
+    made = []
+    for what in chance.choice(STORIES):
+        one = attempt_at(chance, [model], among=[what if what != "another" else "emergency"])
+        made.append(replace(one, model=model, number=one.number if what == "another" else number))
+    return made
 
 
 def attempt_at(chance: Random, models: Sequence[str], *, among: Sequence[str] = ()) -> Try:

@@ -17,13 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from models_app.models import ModelVersion, PromotionRequest
 
-from .acting import MODELS, Company, Try, attempt_at
+from .acting import MODELS, Company, Try, attempt_at, story
 from .oracle import Oracle, check, check_chain
 
 TIMES = int(os.environ.get("GOVERNANCE", "0"))
 BUDGET = settings(
-    max_examples=8 * max(TIMES, 1),
-    stateful_step_count=8,
+    max_examples=6 * max(TIMES, 1),
+    stateful_step_count=10,
     deadline=None,
     derandomize=not TIMES,
     database=None,
@@ -49,8 +49,13 @@ def machine_of(company: Company, told: Oracle, tally: list[int]) -> type[RuleBas
 
         @rule(chance=st.integers(0, 2**32).map(Random))
         def some_try(self, chance: Random) -> None:
-            for _ in range(6):
+            for _ in range(2):
                 self.somebody_tries(attempt_at(chance, [self.model]))
+
+        @rule(chance=st.integers(0, 2**32).map(Random))
+        def a_story_goes_on(self, chance: Random) -> None:
+            for one in story(chance, self.model):
+                self.somebody_tries(one)
 
         def somebody_tries(self, one: Try) -> None:
             note(str(one))

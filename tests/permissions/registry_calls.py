@@ -7,6 +7,7 @@ from dataclasses import replace
 from .sending import (
     ADMIN,
     MODEL_FORM,
+    POLICY_FORM,
     TEAM_POLICY,
     A,
     Call,
@@ -284,10 +285,12 @@ REGISTRY: dict[str, dict[str, list[Call]]] = {
     "withdraw another's request": {
         "pages": [form("/approvals/{erins}/withdraw/")],
         "REST": [rest("POST", "requests/{erins}/withdraw")],
+        "admin": [act("promotionrequest", "withdraw", "{erins}", reason="x")],
     },
     "withdraw one's own request": {
         "pages": with_(asked_by_them, form("/approvals/{erins}/withdraw/")),
         "REST": with_(asked_by_them, rest("POST", "requests/{erins}/withdraw")),
+        "admin": with_(asked_by_them, act("promotionrequest", "withdraw", "{erins}", reason="x")),
     },
     "review an emergency": {
         "pages": [form("/approvals/{emergency}/review-after/", body="Right.")],
@@ -300,13 +303,16 @@ REGISTRY: dict[str, dict[str, list[Call]]] = {
             rest("PUT", "policies", stage="production", rules={}),
             rest("PUT", "policies", stage="production", rules={}, risk_level="high"),
         ],
+        "admin": [form(ADMIN + "policy/add/", **POLICY_FORM)],
     },
     "write a team's policies": {
         "pages": [form("/teams/risk/policies/", **TEAM_POLICY)],
         "REST": [rest("PUT", "policies", stage="production", rules={}, team="risk")],
+        "admin": [form(ADMIN + "policy/add/", team="{team}", **POLICY_FORM)],
     },
     "write a model's policies": {
         "pages": [form("/teams/risk/policies/", scope="model:{model}", **TEAM_POLICY)],
         "REST": [rest("PUT", "policies", stage="production", rules={}, model="{model}")],
+        "admin": [form(ADMIN + "policy/{policy}/change/", is_active="on", text='{{"report": true}}')],
     },
 }

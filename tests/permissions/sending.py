@@ -145,3 +145,4 @@ MODEL_JSON = (
 PROFILE = {"first_name": "New", "hotkeys": "on", "notice_mode": "digest"}
 MODEL_FORM = {"purpose": "Else.", "visibility": "internal", "owner": "alice"}
 TEAM_POLICY = {"rules": "{{}}", "action": "save", "stage": "production"}
+POLICY_FORM = {"stage": "production", "risk_level": "", "is_active": "on", "text": "{{}}"}
