@@ -147,13 +147,15 @@ class SeaweedFS(Server):
         client = boto3.client("s3", **self.keys(), config=Config(s3={"addressing_style": "path"}))
         deadline = time.monotonic() + 30
         while True:
+            # It listens before it knows its volumes.
             try:
-                client.create_bucket(Bucket=BUCKET)
-                break
-            except client.exceptions.BucketAlreadyExists:
-                break
-            except client.exceptions.BucketAlreadyOwnedByYou:
-                break
+                with suppress(
+                    client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou
+                ):
+                    client.create_bucket(Bucket=BUCKET)
+                client.put_object(Bucket=BUCKET, Key="started", Body=b"yes")
+                client.get_object(Bucket=BUCKET, Key="started")["Body"].read()
+                return
             except Exception:
                 if time.monotonic() > deadline:
                     raise
