@@ -21,8 +21,8 @@ from models_app.models import (
 
 from . import lifecycle, requirements, reviews
 from .access import Actor, Right, has_role, require, require_login, require_on, require_scope
-from .approvals import MAX_BODY, Judgement, close, emit, held, judge, names, open_request, tell
-from .errors import ApprovalNeeded, AskedInstead, Conflict, Forbidden, Invalid
+from .approvals import MAX_BODY, close, emit, held, judge, names, open_request, tell
+from .errors import ApprovalNeeded, AskedInstead, Conflict, Forbidden, Invalid, Requirement
 from .metadata import clean_text
 from .requirements import Case
 
@@ -65,8 +65,8 @@ def _move(
         _require_role(current, to=to, by=by, can_ask=not hard)
         if hard:
             raise requirements.unmet(current, to=to, missing=hard, by=by)
-        if found.missing:
-            raise _approval_needed(current, to=to, found=found)
+        if awaited := [*found.missing, *reviews.changes_awaited(found)]:
+            raise _approval_needed(current, to=to, awaited=awaited)
         transition = lifecycle.change_stage(
             current,
             to=to,
@@ -92,10 +92,10 @@ def _require_role(version: ModelVersion, *, to: str, by: Actor, can_ask: bool) -
         raise
 
 
-def _approval_needed(version: ModelVersion, *, to: str, found: Judgement) -> ApprovalNeeded:
-    waits = ", ".join(f"{demand.label} ({demand.detail})" for demand in found.missing) or "1 approval"
+def _approval_needed(version: ModelVersion, *, to: str, awaited: list[Requirement]) -> ApprovalNeeded:
+    waits = ", ".join(f"{demand.label} ({demand.detail})" for demand in awaited)
     return ApprovalNeeded(
-        f"{version} cannot go to {to} yet: it waits for {waits}.", subject=str(version), missing=found.missing
+        f"{version} cannot go to {to} yet: it waits for {waits}.", subject=str(version), missing=awaited
     )
 
 

@@ -35,7 +35,7 @@ from .approvals import (
     reviewers_among,
     tell,
 )
-from .errors import Conflict, Forbidden, Invalid, NotFound
+from .errors import Conflict, Forbidden, Invalid, NotFound, Requirement
 from .metadata import clean_text
 
 
@@ -112,6 +112,17 @@ def _stand(request: PromotionRequest, verdict: str, by: Actor, body: str) -> Non
 
 def _changes_wanted(request: PromotionRequest) -> bool:
     return request.reviews.filter(dismissed_at=None, verdict=Verdict.CHANGES_REQUESTED).exists()
+
+
+def changes_awaited(found: Judgement) -> list[Requirement]:
+    """What reviewers want changed before: whoever may promote cannot go past them; a new word of theirs, another state
+    of things, or taking the request back ends it.
+    """
+    unhappy = [one.reviewer for one in found.standing if one.verdict == Verdict.CHANGES_REQUESTED]
+    return [
+        Requirement("changes", "the changes", "", False, f"asked for by {person}", "", "review")
+        for person in unhappy
+    ]
 
 
 def refreshed(request: PromotionRequest) -> Judgement:

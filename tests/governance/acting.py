@@ -311,9 +311,15 @@ def story(chance: Random, model: str) -> list[Try]:
     """A few attempts at one version, one after the other; `another` is a way past it for another version."""
     number = chance.choice(NUMBERS)
     made = []
+    reviewers = chance.sample(LIKELY["review"][:3], 3)
     for what in chance.choice(STORIES):
         one = attempt_at(chance, [model], among=[what if what != "another" else "emergency"])
-        made.append(replace(one, model=model, number=one.number if what == "another" else number))
+        one = replace(one, model=model, number=one.number if what == "another" else number)
+        if what == "review":
+            # Each says something, mostly yes.
+            who = reviewers.pop() if reviewers else one.who
+            one = replace(one, who=who, how=chance.choice([0, 0, 1, 2, 3]))
+        made.append(one)
     return made
 
 

@@ -201,7 +201,7 @@ class Oracle:
         if not counted and not promoted_by_right and not by_another:
             found.append("nobody who may promote said yes")
         if asked and any(
-            verdict == "changes requested" and at == looks for verdict, at in asked.says.values()
+            verdict == "asked for changes" and at == looks for verdict, at in asked.says.values()
         ):
             found.append("somebody asked for changes")
         return found

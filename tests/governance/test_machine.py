@@ -54,7 +54,8 @@ def machine_of(company: Company, told: Oracle, tally: list[int]) -> type[RuleBas
 
         @rule(chance=st.integers(0, 2**32).map(Random))
         def a_story_goes_on(self, chance: Random) -> None:
-            for one in story(chance, self.model):
+            model = chance.choice([self.model, "risk/four-eyes", "risk/strict"])
+            for one in story(chance, model):
                 self.somebody_tries(one)
 
         def somebody_tries(self, one: Try) -> None:
