@@ -105,8 +105,9 @@ def _end_with_parent() -> None:
 class SeaweedFS(Server):
     """S3 with two accounts: one that owns the bucket, one that may not even look into it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, volume_mb: int = 64) -> None:
         super().__init__(folder)
+        self._volume_mb = volume_mb
         self.port, *self._others = free_ports(8)
         accounts = [
             _account(OWNER, ["Admin", "Read", "Write", "List", "Tagging"]),
@@ -134,7 +135,7 @@ class SeaweedFS(Server):
             "-master.electionTimeout=1s",
             f"-s3.config={self.folder / 's3.json'}",
             "-filer",
-            "-master.volumeSizeLimitMB=64",
+            f"-master.volumeSizeLimitMB={self._volume_mb}",
             "-volume.max=40",
             *ports,
         ]
