@@ -139,6 +139,12 @@ DIRECT_TRANSFER = env.bool("MODELRY_DIRECT_TRANSFER", default=True)
 DIRECT_MIN_BYTES = env.int("MODELRY_DIRECT_MIN_BYTES", default=8 << 20)
 # Off trades safety against power loss (never against a killed process) for upload speed.
 FSYNC = env.bool("MODELRY_FSYNC", default=True)
+# How long the sweep waits between marking what nobody refers to and removing it: far longer than any request takes.
+SWEEP_GRACE = timedelta(hours=env.int("MODELRY_SWEEP_GRACE_HOURS", default=24))
+if SWEEP_GRACE.total_seconds() < 7200:
+    raise ImproperlyConfigured("MODELRY_SWEEP_GRACE_HOURS is 2 or more.")
+# For so long a deleted run or logged model can be restored with its files.
+DELETED_RUNS_KEPT = timedelta(days=env.int("MODELRY_DELETED_RUNS_DAYS", default=30))
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("MODELRY_STATIC_ROOT", default=str(HOME / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]

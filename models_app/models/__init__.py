@@ -13,7 +13,7 @@ from .approvals import (
     Review,
     Verdict,
 )
-from .artifacts import ArtifactTree, ArtifactUpload, Blob, Manifest, ManifestEntry, TreeEntry
+from .artifacts import ArtifactTree, ArtifactUpload, Blob, Manifest, ManifestEntry, StorageTask, TreeEntry
 from .audit import AuditCheckpoint, AuditEvent, AuditLink, AuditVerification
 from .catalog import (
     EvaluationReport,
@@ -121,6 +121,7 @@ __all__ = [
     "SearchMetric",
     "Stage",
     "StageTransition",
+    "StorageTask",
     "Team",
     "TransitionKind",
     "TreeEntry",

@@ -7,12 +7,30 @@ from django.utils import timezone
 
 
 class Blob(models.Model):
-    """Verified bytes, stored once. `touched_at` protects from the sweep while a reference is being made."""
+    """Verified bytes, stored once. `touched_at` protects from the sweep while a reference is being made.
+
+    `condemned_at` is when the sweep found that nothing refers to it; its bytes go, and with them the row, when that is
+    still so later. Bytes that were found damaged are moved aside; `damage` says what was found.
+    """
 
     sha256 = models.CharField(max_length=64, primary_key=True, editable=False)
     size = models.BigIntegerField(editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     touched_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
+    condemned_at = models.DateTimeField(null=True, editable=False)
+    damaged_at = models.DateTimeField(null=True, editable=False)
+    damage = models.CharField(max_length=200, default="", editable=False)
+
+    class Meta:
+        # Nearly all rows have neither.
+        indexes = [
+            models.Index(
+                fields=["condemned_at"], name="blob_condemned", condition=models.Q(condemned_at__isnull=False)
+            ),
+            models.Index(
+                fields=["damaged_at"], name="blob_damaged", condition=models.Q(damaged_at__isnull=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.sha256[:12]
@@ -71,6 +89,8 @@ class Manifest(models.Model):
     file_count = models.IntegerField(editable=False)
     total_size = models.BigIntegerField(editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # As a blob's: nothing names it any more.
+    condemned_at = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:
         return self.digest[:12]
@@ -91,3 +111,16 @@ class ManifestEntry(models.Model):
 
     def __str__(self) -> str:
         return self.path
+
+
+class StorageTask(models.Model):
+    """How far a long task over the storage is, so that it goes on where it stopped, and what it last came to."""
+
+    name = models.CharField(max_length=30, unique=True)
+    position = models.CharField(max_length=200, default="")
+    facts = models.JSONField(default=dict)
+    began_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -87,6 +87,11 @@ NOUNS: dict[str, dict[str, str]] = {
         "run.imported": "took over the run",
         "logged_model.imported": "took over the logged model",
     },
+    "Storage": {
+        "storage.swept": "removed",
+        "storage.damaged": "found damaged and moved aside",
+        "storage.restored": "restored",
+    },
     "Webhooks and audit": {
         "webhook.created": "created the webhook",
         "webhook.updated": "changed the webhook",

@@ -18,6 +18,7 @@ from models_app.tasks.dispatcher import dispatch
 from models_app.tasks.governance import Prover, keep_up, prove_audit
 from models_app.tasks.notices import Post, send_due
 from models_app.tasks.periodic import tidy
+from models_app.tasks.storage import Housekeeper, keep_clean
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +40,24 @@ class Command(BaseCommand):
         if not once:
             for name in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(name, lambda *_: stop.set())
-        turns, post = Turns(), Post()
+        turns, post, keeper = Turns(), Post(), Housekeeper()
         try:
-            self._work(stop, turns, post, once=once, poll=poll)
+            self._work(stop, turns, post, keeper, once=once, poll=poll)
         finally:
+            keeper.end()
             post.end()
             turns.end()
 
-    def _work(self, stop: threading.Event, turns: Turns, post: Post, *, once: bool, poll: float) -> None:
+    def _work(
+        self,
+        stop: threading.Event,
+        turns: Turns,
+        post: Post,
+        keeper: Housekeeper,
+        *,
+        once: bool,
+        poll: float,
+    ) -> None:
         next_tidy = next_keep_up = 0.0
         prover = Prover()
         while not stop.is_set():
@@ -61,6 +72,7 @@ class Command(BaseCommand):
                     next_keep_up = time.monotonic() + (0 if more else KEEP_UP_EVERY)
                     if not more:
                         prove_audit() if once else prover.begin()
+                        keep_clean() if once else keeper.begin()
                 if once:
                     busy = deliver() + send_due() > 0 or busy
                 else:

@@ -201,9 +201,9 @@ def finish(arrival: Arrival, tags: Mapping[int, str] | None = None) -> StoredByt
     if arrival.way == Way.DIRECT_PARTS:
         return _finish_parts(arrival, tags)
     # Who took the bytes has checked them: the store that knows their digest, or `receive`.
-    if storage.size_of(arrival.sha256) != arrival.size:
+    if arrival.size is None or not storage.stays(arrival.sha256, arrival.size):
         raise Invalid("parts", "The file did not arrive.", next_step="Send it again.")
-    return StoredBytes(arrival.sha256, arrival.size or 0)
+    return StoredBytes(arrival.sha256, arrival.size)
 
 
 def _finish_on_disk(arrival: Arrival, tags: Mapping[int, str] | None) -> StoredBytes:
@@ -279,7 +279,7 @@ def _admit(store: DirectStore, arrival: Arrival) -> StoredBytes:
             if stored.sha256 != (arrival.sha256 or stored.sha256):
                 store.remove(key)
                 raise disk_parts.other_bytes(stored, arrival.sha256)
-            if storage.size_of(stored.sha256) != stored.size:
+            if not storage.stays(stored.sha256, stored.size):
                 store.copy(key, storage.blob_name(stored.sha256), tag=waiting.tag)
         except FileNotFoundError:
             continue  # Another finished it meanwhile, or wrote there.

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from models_app.models import Blob
@@ -37,13 +39,16 @@ def receive(path: str, chunks: Iterable[bytes]) -> StoredFile:
 def keep(files: Iterable[StoredFile]) -> None:
     """Make blob rows for stored bytes, or touch those that exist, in the caller's transaction.
 
-    Sorted by digest, so that two callers with the same blobs wait for each other instead of deadlocking.
+    What the sweep had marked is no longer. Sorted by digest, so that two callers with the same blobs wait for each
+    other instead of deadlocking.
     """
     now = timezone.now()
     sizes = {file.sha256: file.size for file in files}
     # Touched lately is touched: files that many versions share would make their callers wait for each other.
-    young = Blob.objects.filter(sha256__in=list(sizes), touched_at__gt=now - TOUCHED_EVERY)
-    wanted = sizes.keys() - set(young.values_list("sha256", flat=True))
+    young = Q(touched_at__gt=now - TOUCHED_EVERY, condemned_at=None)
+    known = Blob.objects.filter(young | Q(damaged_at__isnull=False), sha256__in=list(sizes))
+    damaged = {sha256: at is not None for sha256, at in known.values_list("sha256", "damaged_at")}
+    wanted = sizes.keys() - {sha256 for sha256, is_damaged in damaged.items() if not is_damaged}
     rows = [
         Blob(sha256=sha256, size=sizes[sha256], created_at=now, touched_at=now) for sha256 in sorted(wanted)
     ]
@@ -54,5 +59,18 @@ def keep(files: Iterable[StoredFile]) -> None:
         batch_size=500,
         update_conflicts=True,
         unique_fields=["sha256"],
-        update_fields=["touched_at"],
+        update_fields=["touched_at", "condemned_at"],
     )
+    if any(damaged.values()):
+        heal(sha256 for sha256, is_damaged in damaged.items() if is_damaged)
+
+
+@transaction.atomic
+def heal(damaged: Iterable[str]) -> None:
+    """Those of the damaged blobs are whole again whose bytes were stored anew. Raises Unavailable."""
+    for sha256 in damaged:
+        row = Blob.objects.select_for_update(no_key=True).filter(pk=sha256, damaged_at__isnull=False).first()
+        if row is not None and storage.size_of(sha256) == row.size:
+            row.damaged_at, row.damage = None, ""
+            row.save(update_fields=["damaged_at", "damage"])
+            storage.forget_aside(sha256)

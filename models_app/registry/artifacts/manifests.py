@@ -43,7 +43,7 @@ def seal(files: Sequence[StoredFile]) -> Manifest:
     # Blobs are touched even when the manifest is old: the sweep must see the new reference coming.
     blobs.keep(files)
     digest = digest_of(files)
-    manifest = Manifest.objects.filter(digest=digest).first()
+    manifest = _again(digest)
     if manifest is not None:
         return manifest
     try:
@@ -52,7 +52,7 @@ def seal(files: Sequence[StoredFile]) -> Manifest:
                 digest=digest, file_count=len(files), total_size=sum(file.size for file in files)
             )
     except IntegrityError:
-        return Manifest.objects.get(digest=digest)
+        return _again(digest) or Manifest.objects.get(digest=digest)
     ManifestEntry.objects.bulk_create(
         [
             ManifestEntry(manifest=manifest, path=file.path, blob_id=file.sha256, size=file.size)
@@ -61,6 +61,16 @@ def seal(files: Sequence[StoredFile]) -> Manifest:
         batch_size=1000,
     )
     return manifest
+
+
+def _again(digest: str) -> Manifest | None:
+    """The manifest that is there already. One that the sweep has marked is wanted again, unless it goes just now."""
+    found = Manifest.objects.filter(digest=digest).first()
+    if found is None or found.condemned_at is None:
+        return found
+    # Waits for the sweep where that holds it; none is left to change then.
+    kept = Manifest.objects.filter(pk=found.pk).update(condemned_at=None)
+    return found if kept else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,10 @@ def _sizes(digests: set[str], by: Actor) -> dict[str, int]:
     ordered = sorted(digests)
     for start in range(0, len(ordered), 500):
         entries = ManifestEntry.objects.filter(
-            blob__in=ordered[start : start + 500], manifest__versions__in=versions_for(by)
+            blob__in=ordered[start : start + 500],
+            # What is damaged has to be sent, and is whole again then.
+            blob__damaged_at=None,
+            manifest__versions__in=versions_for(by),
         )
         found.update(entries.order_by().values_list("blob_id", "size").distinct())
     return found

@@ -21,9 +21,11 @@ from typing import IO, Any, Protocol, cast
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import InvalidStorageError, storages
+from django.utils import timezone
 
 from models_app.registry.errors import Damaged, Invalid, TooLarge, Unavailable
 
+from . import wanted
 from .stores.base import DirectStore, Kept, Readable, Store, StoredBytes
 
 INCOMING = "incoming"
@@ -31,6 +33,9 @@ PIECE = 64 << 10
 EARLY = 32 << 20
 # How often a read that broke off goes on where it stood.
 READ_AGAIN = 2
+# Less than the sweep waits, more than a request takes from finding bytes to referring to them.
+YOUNG = timedelta(hours=1)
+HEAL = "Send the same file again, or tell an operator: docs/storage.md says how it is restored."
 
 
 class Hash(Protocol):
@@ -71,6 +76,11 @@ def incoming() -> Path:
 def blob_name(sha256: str) -> str:
     """The name of a blob in storage."""
     return f"blobs/sha256/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+def aside_name(sha256: str) -> str:
+    """The name of bytes that were found damaged."""
+    return f"quarantine/sha256/{sha256}"
 
 
 class BlobWriter:
@@ -163,7 +173,27 @@ def adopt(path: Path, stored: StoredBytes) -> None:
 
 
 def _place(whole: Sequence[tuple[Path, StoredBytes]]) -> None:
-    store().keep([(path, blob_name(stored.sha256), stored) for path, stored in whole])
+    store().keep([(path, blob_name(stored.sha256), stored) for path, stored in whole], again=_spare)
+
+
+def _spare(sha256: str) -> None:
+    """Bytes that are there already are wanted again. Young ones the sweep spares anyway."""
+    kept = look(sha256)
+    if kept is not None and kept.written_at < timezone.now() - YOUNG:
+        wanted.again(sha256)
+
+
+def look(sha256: str) -> Kept | None:
+    """What is in storage, and since when. Raises Unavailable."""
+    return next(iter(store().walk(blob_name(sha256))), None)
+
+
+def stays(sha256: str, size: int) -> bool:
+    """Whether so many bytes are there, and stay till something can refer to them. Raises Unavailable."""
+    if size_of(sha256) != size:
+        return False
+    _spare(sha256)
+    return size_of(sha256) == size
 
 
 def begin_writing(file: IO[bytes], start: int, length: int) -> None:
@@ -249,7 +279,7 @@ class BlobStream:
             self.close()
             raise Damaged(
                 f"The bytes of {self._sha256[:12]} are fewer in storage than they were.",
-                next_step="Tell an operator.",
+                next_step=HEAL,
             )
         self._at += len(piece)
         self._left -= len(piece)
@@ -298,7 +328,7 @@ class _RemoteFile(io.RawIOBase):
 
 
 def _missing(sha256: str) -> Damaged:
-    return Damaged(f"The bytes of {sha256[:12]} are missing from storage.", next_step="Tell an operator.")
+    return Damaged(f"The bytes of {sha256[:12]} are missing from storage.", next_step=HEAL)
 
 
 def exists(sha256: str) -> bool:
@@ -309,6 +339,16 @@ def exists(sha256: str) -> bool:
 def delete(sha256: str) -> None:
     """Remove the bytes; missing ones are no error. Raises Unavailable."""
     store().remove(blob_name(sha256))
+
+
+def move_aside(sha256: str) -> None:
+    """Take damaged bytes from where they are read, and keep them. Raises Unavailable."""
+    store().move(blob_name(sha256), aside_name(sha256))
+
+
+def forget_aside(sha256: str) -> None:
+    """Remove what was moved aside. Raises Unavailable."""
+    store().remove(aside_name(sha256))
 
 
 def stored() -> Iterator[Kept]:
@@ -333,7 +373,7 @@ def download_address(
     if there != size:
         raise Damaged(
             f"The bytes of {sha256[:12]} are {there} in storage, and were {size}.",
-            next_step="Tell an operator.",
+            next_step=HEAL,
         )
     return direct.address(blob_name(sha256), disposition=disposition, media_type=media_type, valid=valid)
 

@@ -68,6 +68,14 @@ class Part:
     tag: str
 
 
+# Is told the digest of bytes that are there already and wanted again.
+Again = Callable[[str], None]
+
+
+def nobody_asks(sha256: str) -> None:
+    """For stores that nothing is swept from."""
+
+
 class Store(ABC):
     """A place for bytes."""
 
@@ -75,15 +83,24 @@ class Store(ABC):
     folder: Path | None = None
 
     @abstractmethod
-    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]]) -> None:
+    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
         """Take files of ours under their keys and remove them here; what is there with that size already stays.
 
+        Of such it tells `again` first, and looks whether they are there still: the sweep may be about to remove them.
         All is there for good when this returns. Raises Unavailable.
         """
 
     @abstractmethod
     def measure(self, key: str) -> int | None:
         """The size of what is there; None for nothing. Raises Unavailable."""
+
+    def measure_again(self, key: str, stored: StoredBytes, again: Again) -> int | None:
+        """As `measure`; bytes of that size are there to stay. Raises Unavailable."""
+        there = self.measure(key)
+        if there != stored.size:
+            return there
+        again(stored.sha256)
+        return self.measure(key)
 
     @abstractmethod
     def read_from(self, key: str, *, start: int, length: int) -> Readable:
@@ -92,6 +109,10 @@ class Store(ABC):
     @abstractmethod
     def remove(self, key: str) -> None:
         """Take away what is there; nothing there is no error. Raises Unavailable."""
+
+    @abstractmethod
+    def move(self, key: str, to: str) -> None:
+        """Give what is there another key; nothing there is no error. Raises Unavailable."""
 
     @abstractmethod
     def walk(self, prefix: str) -> Iterator[Kept]:
@@ -107,6 +128,12 @@ class DirectStore(Store):
     def signs(self) -> bool:
         """Whether it can sign with the credentials that it has. Raises Unavailable."""
         return True
+
+    def move(self, key: str, to: str) -> None:
+        found = self.state(key)
+        if found is not None:
+            self.copy(key, to, tag=found.tag)
+            self.remove(key)
 
     @abstractmethod
     def address(self, key: str, *, disposition: str, media_type: str, valid: timedelta) -> str:

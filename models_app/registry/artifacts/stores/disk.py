@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 
-from .base import Kept, Readable, Store, StoredBytes
+from .base import Again, Kept, Readable, Store, StoredBytes, nobody_asks
 
 SIDE_BY_SIDE = 8
 
@@ -28,11 +29,12 @@ class DiskStore(FileSystemStorage, Store):
     def folder(self) -> Path:  # type: ignore[override]
         return self.root
 
-    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]]) -> None:
+    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
         _sync([path for path, _, _ in whole])
         folders: set[Path] = set()
         for path, key, stored in whole:
-            folders.update(_move_into_place(path, self.root / key, stored.size))
+            there = self.measure_again(key, stored, again) == stored.size
+            folders.update(_move_into_place(path, self.root / key, there=there))
         _sync(folders)
 
     def measure(self, key: str) -> int | None:
@@ -48,6 +50,12 @@ class DiskStore(FileSystemStorage, Store):
 
     def remove(self, key: str) -> None:
         (self.root / key).unlink(missing_ok=True)
+
+    def move(self, key: str, to: str) -> None:
+        target = self.root / to
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            (self.root / key).replace(target)
 
     def walk(self, prefix: str) -> Iterator[Kept]:
         # Two levels of folders make each listing short.
@@ -82,17 +90,14 @@ def _sync_one(path: Path) -> None:
         os.close(descriptor)
 
 
-def _move_into_place(path: Path, target: Path, size: int) -> list[Path]:
-    """Give the file its name; returns the folders that changed by it."""
+def _move_into_place(path: Path, target: Path, *, there: bool) -> list[Path]:
+    """Give the file its name, if it is not there already; returns the folders that changed by it."""
     changed = [target.parent]
-    try:
-        there = target.stat().st_size == size
-    except FileNotFoundError:
-        there = False
     if there:
-        path.unlink()
-        os.utime(target)  # wanted again: the sweep spares young files
-        return changed
+        with suppress(FileNotFoundError):
+            os.utime(target)  # wanted again: the sweep spares young files
+            path.unlink()
+            return changed
     path.chmod(0o440)
     try:
         path.replace(target)

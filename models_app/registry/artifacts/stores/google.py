@@ -24,6 +24,7 @@ from .base import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
     PIECE,
+    Again,
     DirectStore,
     Kept,
     Part,
@@ -31,6 +32,7 @@ from .base import (
     Readable,
     StoredBytes,
     Target,
+    nobody_asks,
     refused,
     silent,
 )
@@ -100,9 +102,9 @@ class GoogleStore(GoogleCloudStorage, DirectStore):
 
     # --- As every store ---------------------------------------------------------------------------------------
 
-    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]]) -> None:
+    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
         for path, key, stored in whole:
-            there = self.measure(key)
+            there = self.measure_again(key, stored, again)
             if there is not None and there != stored.size:
                 self.remove(key)
             if there != stored.size:

@@ -10,15 +10,15 @@ from typing import cast
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage
 
-from .base import Kept, Readable, Store, StoredBytes
+from .base import Again, Kept, Readable, Store, StoredBytes, nobody_asks
 
 
 class MemoryStore(InMemoryStorage, Store):
     """Gone with the process."""
 
-    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]]) -> None:
+    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
         for path, key, stored in whole:
-            if self.measure(key) != stored.size:
+            if self.measure_again(key, stored, again) != stored.size:
                 self.delete(key)
                 self.save(key, ContentFile(path.read_bytes()))
             path.unlink(missing_ok=True)
@@ -33,6 +33,12 @@ class MemoryStore(InMemoryStorage, Store):
 
     def remove(self, key: str) -> None:
         self.delete(key)
+
+    def move(self, key: str, to: str) -> None:
+        if self.exists(key):
+            self.delete(to)
+            self.save(to, self.open(key, "rb"))
+            self.delete(key)
 
     def walk(self, prefix: str) -> Iterator[Kept]:
         folder = prefix.rpartition("/")[0]

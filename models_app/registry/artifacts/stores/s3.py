@@ -24,12 +24,14 @@ from .base import (
     ANSWER_SECONDS,
     ATTEMPTS,
     CONNECT_SECONDS,
+    Again,
     DirectStore,
     Kept,
     Part,
     Readable,
     StoredBytes,
     Target,
+    nobody_asks,
     refused,
     silent,
 )
@@ -104,9 +106,9 @@ class S3Store(S3Storage, DirectStore):
 
     # --- As every store ---------------------------------------------------------------------------------------
 
-    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]]) -> None:
+    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
         for path, key, stored in whole:
-            there = self.measure(key)
+            there = self.measure_again(key, stored, again)
             if there is not None and there != stored.size:
                 self.remove(key)
             if there != stored.size:
