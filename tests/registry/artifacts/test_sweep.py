@@ -223,7 +223,10 @@ for _ in range(10):
         from datetime import timedelta
         while True:
             sweeping.sweep(grace=timedelta(0))
-    time.sleep(random.uniform(0, 0.1))
+    left, end = random.randint(10, 69), time.monotonic() + 10
+    while sum(1 for _ in storage.stored()) > left and time.monotonic() < end:
+        pass
+    time.sleep(random.uniform(0, 0.003))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     partly += 0 < Blob.objects.count() < 60
