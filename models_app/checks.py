@@ -66,7 +66,7 @@ def single_sign_on_is_whole(app_configs: Any, **kwargs: Any) -> list[Error]:
             Error(
                 "MODELRY_OIDC_ISSUER is set, but not how Modelry is known there.",
                 hint="Set MODELRY_OIDC_CLIENT_ID and MODELRY_OIDC_CLIENT_SECRET.",
-                id="modelry.E002",
+                id="modelry.E006",
             )
         )
     if settings.OIDC_ONLY and not settings.OIDC_ISSUER:
@@ -78,3 +78,14 @@ def single_sign_on_is_whole(app_configs: Any, **kwargs: Any) -> list[Error]:
     except (ValueError, TypeError, AttributeError) as error:
         found.append(Error(f"MODELRY_OIDC_GROUPS: {error}", hint="See docs/identity.md.", id="modelry.E004"))
     return found
+
+
+@register()
+def second_factor_is_demanded_of_somebody(app_configs: Any, **kwargs: Any) -> list[Error]:
+    """A misspelt word would demand it of nobody."""
+    from models_app.registry.second_factor import REQUIRED_OF
+
+    if settings.REQUIRE_TOTP in REQUIRED_OF:
+        return []
+    hint = f"One of {', '.join(REQUIRED_OF[1:])}, or nothing."
+    return [Error(f"MODELRY_REQUIRE_TOTP is “{settings.REQUIRE_TOTP}”.", hint=hint, id="modelry.E005")]

@@ -65,6 +65,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "models_app.http.sessions.Sessions",
+    "models_app.web.second_factor.Demanded",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -190,6 +191,10 @@ ACCOUNT_ADAPTER = "models_app.web.login.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_LOGOUT_REDIRECT_URL = LOGOUT_REDIRECT_URL
+# Second factor: whom it is demanded of ("", admins, approvers, all). One step of the clock off is still right.
+REQUIRE_TOTP = env.str("MODELRY_REQUIRE_TOTP", default="")
+MFA_ADAPTER = "models_app.registry.second_factor.Adapter"
+MFA_TOTP_TOLERANCE = 1
 
 # Single sign-on by OpenID Connect; see docs/identity.md.
 OIDC_ISSUER = env.str("MODELRY_OIDC_ISSUER", default="").rstrip("/")

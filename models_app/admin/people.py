@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from models_app.models import ApiToken, Membership, Team, User
-from models_app.registry import logins, people, sessions
+from models_app.registry import logins, people, second_factor, sessions
 from models_app.registry.access import Right, may
 
 from .base import RegistryAdmin, actor_of, each
@@ -38,7 +38,7 @@ class UserAdmin(RegistryAdmin):
     flags = ("is_active", "is_staff", "is_superuser")
     fields = ("username", *profile, *flags, "date_joined", "last_login")
     readonly_fields = ("username", "date_joined", "last_login")
-    actions = ("release", "end_sessions")
+    actions = ("release", "end_sessions", "reset_second_factor")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return actor_of(request).is_site_admin
@@ -91,6 +91,17 @@ class UserAdmin(RegistryAdmin):
             rows,
             lambda user: sessions.end_sessions(user, by=actor),
             done="logged out everywhere",
+            admin_class=self,
+        )
+
+    @admin.action(description="Reset the second factor")
+    def reset_second_factor(self, request: HttpRequest, rows: QuerySet[User]) -> None:
+        actor = actor_of(request)
+        each(
+            request,
+            rows,
+            lambda user: second_factor.reset(user, by=actor),
+            done="log in with the password alone until they set up another",
             admin_class=self,
         )
 

@@ -10,7 +10,16 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from models_app.registry import deliveries, events, idempotency, logged_models, mailing, sessions, webhooks
+from models_app.registry import (
+    deliveries,
+    events,
+    idempotency,
+    logged_models,
+    mailing,
+    second_factor,
+    sessions,
+    webhooks,
+)
 from models_app.registry.artifacts import storage, uploads
 from models_app.registry.errors import Unavailable
 
@@ -52,5 +61,6 @@ def tidy() -> dict[str, int]:
         "sessions": _expired_sessions(),
         "rows of sessions": sessions.forget_old(),
     }
-    log.info("tidied %s, encrypted %s secrets anew", removed, webhooks.renew_secrets())
+    renewed = webhooks.renew_secrets() + second_factor.renew_secrets()
+    log.info("tidied %s, encrypted %s secrets anew", removed, renewed)
     return removed

@@ -61,6 +61,29 @@ class PasswordForm(PageForm):
         return data
 
 
+def _code(help: str) -> forms.CharField:
+    attrs = {"autocomplete": "one-time-code", "autocapitalize": "off", "spellcheck": "false"}
+    return forms.CharField(label="Code", widget=forms.TextInput(attrs), max_length=20, help_text=help)
+
+
+class CodeForm(PageForm):
+    """A code of the second factor."""
+
+    code = _code("The six digits that your app shows now, or one of your recovery codes.")
+
+
+class SecondFactorForm(PageForm):
+    """What turns the second factor on: a code of the app, and the password where there is one."""
+
+    code = _code("The six digits that your app shows now.")
+    password = _secret("Your password", autocomplete="current-password")
+
+    def __init__(self, *args: Any, asks_password: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not asks_password:
+            del self.fields["password"]
+
+
 class Lines(forms.CharField):
     """Text of several lines. Browsers send CRLF whatever was there, which would make every save a change."""
 

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 
 from models_app.http.sessions import note
 from models_app.models import User
-from models_app.registry import people, sessions
+from models_app.registry import people, second_factor, sessions
 from models_app.registry.errors import Invalid
 
 from .devices import device
@@ -34,7 +34,11 @@ def security(request: PageRequest) -> HttpResponse:
         }
         for row in sessions.sessions_of(user, by=request.actor)[:100]
     ]
-    context = {"sessions": rows, "others": [row for row in rows if not row["is_this"]]}
+    context = {
+        "sessions": rows,
+        "others": [row for row in rows if not row["is_this"]],
+        "has_second_factor": second_factor.is_on(user),
+    }
     return render(request, "account/security.html", context)
 
 

@@ -145,6 +145,7 @@ PAGES = [
     "/models/risk/labels/",
     "/account/",
     "/account/security/",
+    "/account/second-factor/",
     "/account/password/",
     "/account/tokens/",
     "/teams/",

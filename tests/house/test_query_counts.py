@@ -41,6 +41,7 @@ ROUTES = {
     "web:rollback": "/models/risk/m0/rollback/",
     "web:register_model": "/register/",
     "web:profile": "/account/",
+    "web:second_factor": "/account/second-factor/",
     "web:security": "/account/security/",
     "web:password": "/account/password/",
     "web:tokens": "/account/tokens/",

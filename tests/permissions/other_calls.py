@@ -17,6 +17,7 @@ from .sending import (
     rest,
     see,
     with_,
+    with_second_factor,
 )
 
 OTHER: dict[str, dict[str, list[Call]]] = {
@@ -114,6 +115,9 @@ OTHER: dict[str, dict[str, list[Call]]] = {
         "admin": [form(ADMIN + "user/{dave}/change/", first_name="New", is_active="on", is_staff="on")]
     },
     "release a locked login": {"admin": with_(locked, act("user", "release", "{dave}"))},
+    "reset another's second factor": {
+        "admin": with_(with_second_factor, act("user", "reset_second_factor", "{somebody}"))
+    },
     "end another's sessions": {"admin": with_(logged_in, act("user", "end_sessions", "{somebody}"))},
     "change one's profile": {"pages": [form("/account/", **PROFILE)]},
     "read one's profile": {

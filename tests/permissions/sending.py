@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from axes.models import AccessAttempt
 
 from models_app.models import ModelVersion, PromotionRequest, RegisteredModel, Stage, User
@@ -100,6 +101,11 @@ def made_by_them(world: World, ids: dict[str, Any], who: str) -> None:
 
 def locked(world: World, ids: dict[str, Any], who: str) -> None:
     AccessAttempt.objects.create(username="dave", ip_address="10.0.0.1", failures_since_start=5)
+
+
+def with_second_factor(world: World, ids: dict[str, Any], who: str) -> None:
+    logged_in(world, ids, who)
+    Authenticator.objects.create(user_id=ids["somebody"], type="totp", data={"secret": ""})
 
 
 def logged_in(world: World, ids: dict[str, Any], who: str) -> None:

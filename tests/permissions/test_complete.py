@@ -26,6 +26,7 @@ WITHOUT_A_ROW = {
     "login/": "for whoever is not logged in yet",
     "logout/": "ends one's own session",
     "help/clients/": "how clients are set up; the same for everyone",
+    "account/second-factor/": "one's own, and asks for it: see tests/web/test_second_factor.py",
     "account/password/": "one's own, and asks for it",
     "account/sessions/": "one's own: see tests/web/test_login.py",
     "account/theme/": "a cookie, and one's own profile where somebody is logged in",
