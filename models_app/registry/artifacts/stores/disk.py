@@ -64,9 +64,13 @@ class DiskStore(FileSystemStorage, Store):
             for name in sorted(files):
                 path = Path(folder, name)
                 key = path.relative_to(self.root).as_posix()
-                if key.startswith(prefix):
+                if not key.startswith(prefix):
+                    continue
+                try:
                     found = path.stat()
-                    yield Kept(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+                except FileNotFoundError:
+                    continue  # Removed since its folder was read.
+                yield Kept(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
 def _sync(paths: Collection[Path]) -> None:
