@@ -58,7 +58,7 @@ def test_an_owner_who_left_does_not_stand_in_the_way(pages, people, model):
 def test_a_card_to_fill_in_is_offered(pages, model):
     shown = page(pages.alice.get(MODEL, {"template": "1"}))
     assert "## Intended use" in shown.value("id_card")
-    assert "Write the card" in page(pages.alice.get("/models/risk/fraud-detector/")).text()
+    assert "Start from the template" in page(pages.alice.get("/models/risk/fraud-detector/")).text()
     assert "Owners of Risk can write it." in page(pages.dave.get("/models/risk/fraud-detector/")).text()
 
 
