@@ -57,6 +57,24 @@ def test_not_worse_than_production(people, model):
     assert len(worse) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "now", "candidate", "told", "met"),
+    [
+        ("f1", 0.9, 0.89, None, True),  # exactly as much as is allowed, though floats say a hair more
+        ("f1", 0.9, 0.8899, None, False),
+        ("loss", 0.2, 0.21, None, True),
+        ("loss", 0.2, 0.2101, None, False),
+        ("f1", 0.9, 0.5, False, False),  # who registers a version does not turn round what is better
+        ("loss", 0.2, 0.9, True, False),
+    ],
+)
+def test_how_much_worse_than_production(people, model, name, now, candidate, told, met):
+    builders.promoted(model, by=people.bob, approver=people.carol, metrics={name: now})
+    rows = [{"name": name, "value": candidate, "higher_is_better": told}]
+    version = builders.complete_version(model, by=people.bob, metrics=rows)
+    assert (unmet(version, metrics=[{"name": name, "not_worse_by": 0.01}]) == {}) is met
+
+
 def test_licenses_of_everything_that_went_in(people, model):
     version = builders.complete_version(
         model, by=people.bob, license="Apache-2.0 OR GPL-3.0-only", dataset_license="CC-BY-NC-4.0"
