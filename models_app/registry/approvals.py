@@ -38,7 +38,7 @@ from models_app.models import (
 
 from . import audit, events, lifecycle, policy_rules, requirements
 from .access import RIGHTS, Actor, Right, may, models_for, require_login
-from .errors import Conflict, NotFound, Requirement
+from .errors import Conflict, Forbidden, NotFound, Requirement
 from .requirements import Applied, Case
 
 MAX_BODY = 20_000
@@ -250,9 +250,19 @@ def _wanted_by_policies(actor: Actor) -> Q:
 
 
 @contextmanager
+def on_record(request: PromotionRequest) -> Iterator[None]:
+    """What is refused inside belongs to the history of the request's model."""
+    try:
+        yield
+    except Forbidden as refused:
+        refused.about = request.model_id
+        raise
+
+
+@contextmanager
 def held(request: PromotionRequest) -> Iterator[PromotionRequest]:
     """An open request under the lock of its model. Raises Conflict when it was decided, NotFound when it is gone."""
-    with transaction.atomic():
+    with on_record(request), transaction.atomic():
         model = lifecycle.lock(request.model)
         rows = PromotionRequest.objects.select_related(
             "version__owner", "version__manifest", "version__created_by"

@@ -76,6 +76,8 @@ class Forbidden(RegistryError):
     """The actor is known and may not do this; `next_step` says who can give the right."""
 
     code = "forbidden"
+    # Primary key of the model it was about, for the audit, where the door's address does not tell.
+    about: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from models_app.models import (
 
 from . import lifecycle, requirements, reviews
 from .access import Actor, Right, has_role, require, require_login, require_on, require_scope
-from .approvals import MAX_BODY, close, emit, held, judge, names, open_request, tell
+from .approvals import MAX_BODY, close, emit, held, judge, names, on_record, open_request, tell
 from .errors import ApprovalNeeded, AskedInstead, Conflict, Forbidden, Invalid, Requirement
 from .metadata import clean_text
 from .requirements import Case
@@ -259,7 +259,7 @@ def review_after(request: PromotionRequest, *, by: Actor, body: str) -> Promotio
     body = clean_text("body", body, limit=MAX_BODY, lines=True)
     if not body:
         raise Invalid("body", "Say what you found.")
-    with transaction.atomic():
+    with on_record(request), transaction.atomic():
         current = (
             PromotionRequest.objects.select_for_update(of=("self",))
             .select_related("model__team", "version")

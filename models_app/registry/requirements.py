@@ -316,9 +316,9 @@ class Case:
             problems.append(f"{found.value:g} is below {rule.at_least:g}")
         if rule.at_most is not None and found.value > rule.at_most:
             problems.append(f"{found.value:g} is above {rule.at_most:g}")
-        if rule.not_worse_by is not None and (former := _measured(self.production_metrics, rule)) is not None:
-            if _loss(former, found) > Decimal(repr(rule.not_worse_by)):
-                problems.append(f"{found.value:g} is worse than {former.value:g} in production")
+        former = _measured(self.production_metrics, rule) if rule.not_worse_by is not None else None
+        if former is not None and _loss(former, found) > Decimal(repr(rule.not_worse_by)):
+            problems.append(f"{found.value:g} is worse than {former.value:g} in production")
         return Requirement(
             key, label, "metrics", not problems, "; ".join(problems) or f"{found.value:g}", scope
         )

@@ -32,6 +32,7 @@ from .approvals import (
     judge,
     may_review,
     names,
+    on_record,
     reviewers_among,
     tell,
 )
@@ -231,7 +232,8 @@ def comment(request: PromotionRequest, *, body: str, by: Actor) -> RequestEntry:
     """Say something. Whoever is logged in and may read the model. Raises Invalid, Forbidden."""
     require_login(by)
     if by.scopes is not None and not by.scopes & {"write", "promote"}:
-        require_scope(by, Right.EDIT_VERSION)
+        with on_record(request):
+            require_scope(by, Right.EDIT_VERSION)
     body = clean_text("body", body, limit=MAX_BODY, lines=True)
     if not body:
         raise Invalid("body", "Say something.")

@@ -123,3 +123,25 @@ def test_an_emergency(api, people, model):
     assert api.dave.get(f"{MODEL}/versions/production").json()["version"] == 1
     refused(api.erin.post(f"{made['url']}/review-after", {"body": "Fine"}), 403)
     assert api.carol.post(f"{made['url']}/review-after", {"body": "Fine"}).status_code == 200
+
+
+def test_a_forged_review_is_refused_and_on_the_record_of_the_model(api, people, model):
+    builders.complete_version(model, by=people.bob)
+    number = api.alice.post(f"{MODEL}/versions/1/requests", {}).json()["number"]
+    for forger in ("alice", "bob", "charlie"):  # asked for it, made it, of another team
+        refused(getattr(api, forger).post(f"{V1}/requests/{number}/review", {"verdict": "approved"}), 403)
+    assert api.carol.get(f"{V1}/requests/{number}").json()["reviews"] == []
+    told = items(api.root.get(f"{V1}/audit?model=risk/fraud&refused=true"))
+    assert [row["actor_name"] for row in told] == ["charlie", "bob", "alice"]
+
+
+def test_a_repeated_review_counts_once(api, people, model):
+    builders.complete_version(model, by=people.bob)
+    key = {"HTTP_IDEMPOTENCY_KEY": "ask-1"}
+    asked = api.alice.post(f"{MODEL}/versions/1/requests", {}, **key).json()
+    assert api.alice.post(f"{MODEL}/versions/1/requests", {}, **key).json() == asked
+    yes, key = {"verdict": "approved"}, {"HTTP_IDEMPOTENCY_KEY": "yes-1"}
+    first = api.carol.post(f"{asked['url']}/review", yes, **key)
+    again = api.carol.post(f"{asked['url']}/review", yes, **key)
+    assert (first.status_code, again.json(), again["Idempotency-Replayed"]) == (200, first.json(), "true")
+    assert len(first.json()["reviews"]) == 1
