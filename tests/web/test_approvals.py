@@ -253,6 +253,7 @@ def test_an_emergency_works_at_once_and_is_reviewed_by_somebody_else(pages, peop
     asked = PromotionRequest.objects.get()
     assert answer["Location"] == here(asked)
     assert stage_of(bare.number) == "production"
+    assert "Emergency promoted in an emergency" in page(pages.erin.get("/audit/")).text()
     shown = page(pages.erin.get(here(asked)))
     assert "It was your emergency; somebody else has to review it." in shown.text("sentence")
     assert "Skipped: " in shown.text()
