@@ -72,6 +72,12 @@ class Unavailable(RegistryError):
     code = "unavailable"
 
 
+class OutOfSpace(Unavailable):
+    """The disk where bytes arrive is full, or a limit of the system says so; nothing of them was kept."""
+
+    code = "out_of_space"
+
+
 class Forbidden(RegistryError):
     """The actor is known and may not do this; `next_step` says who can give the right."""
 

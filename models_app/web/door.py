@@ -28,6 +28,7 @@ STATUS: tuple[tuple[type[errors.RegistryError], int], ...] = (
     (errors.PolicyUnmet, 409),
     (errors.TooLarge, 413),
     (errors.Damaged, 500),
+    (errors.OutOfSpace, 507),
     (errors.Unavailable, 503),
     (errors.Invalid, 400),
 )

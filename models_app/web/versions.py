@@ -27,7 +27,7 @@ from models_app.registry import (
     reviews,
 )
 from models_app.registry.access import Right, get_version, may, may_on
-from models_app.registry.artifacts import storage
+from models_app.registry.artifacts import integrity, storage
 from models_app.registry.artifacts.archives import Member, archive_of
 from models_app.registry.errors import (
     ApprovalNeeded,
@@ -108,6 +108,7 @@ def show(
         "tags": shown.tags.all(),
         "aliases": shown.aliases.all(),
         "files": files,
+        "damaged": integrity.damaged_files(shown),
         "files_cut": bool(shown.manifest) and shown.manifest.file_count > FILES_SHOWN,
         "history": shown.transitions.select_related("version", "by")[:50],
         "run": shown.run,

@@ -26,6 +26,7 @@ TABLE: tuple[tuple[type[errors.RegistryError], int, str], ...] = (
     (errors.Conflict, 409, "RESOURCE_CONFLICT"),
     (errors.TooLarge, 413, "BAD_REQUEST"),
     (errors.Damaged, 500, "DATA_LOSS"),
+    (errors.OutOfSpace, 507, "RESOURCE_EXHAUSTED"),
     (errors.Unavailable, 503, "TEMPORARILY_UNAVAILABLE"),
 )
 

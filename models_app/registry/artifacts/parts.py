@@ -23,7 +23,7 @@ from pathlib import Path
 from models_app.registry.errors import Conflict, Invalid, Mismatch, NotFound, TooLarge
 
 from . import storage
-from .stores.base import Part, StoredBytes
+from .stores.base import Part, StoredBytes, room
 
 PATIENCE = 600.0
 _SUFFIX = ".parts"
@@ -67,8 +67,9 @@ def receive(upload: str, number: int, chunks: Iterable[bytes], *, of: int, lengt
             for chunk in chunks:
                 view = memoryview(chunk)[: length - written]
                 written += len(chunk)
-                while view:
-                    view = view[file.write(view) :]
+                with room():
+                    while view:
+                        view = view[file.write(view) :]
             if written != length:
                 raise Invalid("body", f"{length} bytes were declared, {written} arrived.")
             storage.begin_writing(file, start, length)
@@ -163,8 +164,9 @@ def _copy(source: int, target: int, count: int) -> None:
     """Copy between open files, from where they stand."""
     while count and (piece := os.read(source, min(count, _PIECE))):
         count -= len(piece)
-        while piece:
-            piece = piece[os.write(target, piece) :]
+        with room():
+            while piece:
+                piece = piece[os.write(target, piece) :]
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from django.utils import timezone
 from models_app.registry.errors import Damaged, Invalid, TooLarge, Unavailable
 
 from . import wanted
-from .stores.base import DirectStore, Kept, Readable, Store, StoredBytes
+from .stores.base import DirectStore, Kept, Readable, Store, StoredBytes, room
 
 INCOMING = "incoming"
 PIECE = 64 << 10
@@ -98,9 +98,10 @@ class BlobWriter:
         self._hash = hashlib.sha256()
         self._also = also
         folder = incoming()
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{uuid.uuid4().hex}.part"
-        self._file: IO[bytes] | None = self.path.open("xb", buffering=0)
+        with room():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] | None = self.path.open("xb", buffering=0)
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -121,8 +122,9 @@ class BlobWriter:
         for other in self._also:
             other.update(chunk)
         view = memoryview(chunk)
-        while view:
-            view = view[self._file.write(view) :]
+        with room():
+            while view:
+                view = view[self._file.write(view) :]
         if self.size - self._begun >= EARLY:
             begin_writing(self._file, self._begun, self.size - self._begun)
             self._begun = self.size
@@ -173,7 +175,8 @@ def adopt(path: Path, stored: StoredBytes) -> None:
 
 
 def _place(whole: Sequence[tuple[Path, StoredBytes]]) -> None:
-    store().keep([(path, blob_name(stored.sha256), stored) for path, stored in whole], again=_spare)
+    with room():
+        store().keep([(path, blob_name(stored.sha256), stored) for path, stored in whole], again=_spare)
 
 
 def _spare(sha256: str) -> None:

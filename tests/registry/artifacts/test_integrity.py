@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from io import StringIO
 
 import pytest
@@ -13,6 +14,7 @@ from models_app.registry import catalog, runs
 from models_app.registry.artifacts import integrity, reuse, storage, trees
 from models_app.registry.errors import Damaged, Invalid
 from tests import builders
+from tests.api.asking import form
 
 pytestmark = pytest.mark.django_db
 CONTENT = b"what it was"
@@ -108,3 +110,32 @@ def test_a_pace_is_kept(monkeypatch):
     pace = integrity.Pace(1000)
     pace.took(500)
     assert slept == [pytest.approx(0.5, abs=0.1)]
+
+
+def test_the_version_page_says_so(version, people, client):
+    client.force_login(people.bob.user)
+    address = f"/models/{version.model.name}@1/"
+    assert "Stored files are damaged" not in client.get(address).content.decode()
+    spoil(builders.sha256(CONTENT), b"what it wAs")
+    assert integrity.verify_sample(99).damaged == [builders.sha256(CONTENT)]
+    told = client.get(address).content.decode()
+    assert "Stored files are damaged" in told
+    assert "<code>a.bin</code>" in told
+
+
+def test_a_full_disk_is_told_and_keeps_nothing(people, api):
+    """As a limit of the system tells it, which is how a full disk does."""
+    model = builders.model(by=people.bob)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (24 << 20, hard))
+    try:
+        body = form(("big.bin", bytes(25 << 20)), metadata={})
+        answer = api.bob.post(f"/api/v1/models/{model.name}/versions", **body)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert answer.status_code == 507
+    assert answer.json()["type"] == "urn:modelry:problem:out-of-space"
+    assert "make room" in answer.content.decode()
+    assert not list(storage.incoming().iterdir())
+    assert not list(storage.stored())
+    assert not model.versions.exists()

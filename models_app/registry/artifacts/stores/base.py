@@ -10,14 +10,16 @@ not answer, or does not let us), or a mistake of ours. What may be repeated is, 
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from models_app.registry.errors import Unavailable
+from models_app.registry.errors import OutOfSpace, Unavailable
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 60
@@ -218,6 +220,23 @@ class Pieces:
 
     def close(self) -> None:
         self._have, self._at = memoryview(b""), self._end
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """Say in our words that a disk is full. Raises OutOfSpace."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OutOfSpace(
+            f"There is no room for this file ({error.strerror}); nothing of it was kept.",
+            next_step="Tell an operator to make room, then send it again.",
+        ) from error
 
 
 def refused(store: str, why: str) -> Unavailable:
