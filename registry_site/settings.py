@@ -193,6 +193,8 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_LOGOUT_REDIRECT_URL = LOGOUT_REDIRECT_URL
 # Second factor: whom it is demanded of ("", admins, approvers, all). One step of the clock off is still right.
 REQUIRE_TOTP = env.str("MODELRY_REQUIRE_TOTP", default="")
+# Whether it is asked for, and demanded, after single sign-on too.
+TOTP_AFTER_SSO = env.bool("MODELRY_TOTP_AFTER_SSO", default=False)
 MFA_ADAPTER = "models_app.registry.second_factor.Adapter"
 MFA_TOTP_TOLERANCE = 1
 

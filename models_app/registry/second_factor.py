@@ -22,7 +22,7 @@ from django.db import transaction
 
 from models_app.models import User
 
-from . import audit, secrets
+from . import audit, secrets, sessions
 from .access import RIGHTS, Actor, Right, require
 from .errors import Conflict, Damaged, Forbidden, Invalid
 
@@ -43,6 +43,20 @@ class Adapter(DefaultMFAAdapter):
 def is_on(user: User) -> bool:
     """Whether this person's login asks for a code."""
     return bool(Authenticator.objects.filter(user_id=user.pk, type=TOTP).exists())
+
+
+def is_asked_at_login(user: User, *, sso: bool) -> bool:
+    """Whether this login takes a code too. After single sign-on that is the provider's matter, unless the site says
+    otherwise.
+    """
+    return (settings.TOTP_AFTER_SSO or not sso) and is_on(user)
+
+
+def is_missing(actor: Actor, *, sso: bool) -> bool:
+    """Whether the site demands a second factor of whoever came in by this login, and there is none."""
+    if actor.user is None or (sso and not settings.TOTP_AFTER_SSO):
+        return False
+    return is_required(actor) and not is_on(actor.user)
 
 
 def is_required(actor: Actor) -> bool:
@@ -157,11 +171,15 @@ def turn_off(user: User, *, by: Actor) -> None:
 
 @transaction.atomic
 def reset(user: User, *, by: Actor) -> bool:
-    """Take somebody's away who lost the device; the next login asks for the password alone. Site admins only."""
+    """Take somebody's away who lost the device, and end all sessions; the next login asks for the password alone.
+
+    Site admins only. Returns whether there was one.
+    """
     require(by, Right.MANAGE_TEAM, None)
     if not _forget(user):
         return False
     audit.record("second_factor.reset", by=by, subject=user.username)
+    sessions.end_all(user, by=by)
     return True
 
 

@@ -116,12 +116,17 @@ def posted(request: HttpRequest) -> QueryDict | None:
 
 def to_login(request: HttpRequest) -> HttpResponse:
     """The login page, and back here afterwards (after a POST: to where it came from)."""
+    return away(request, settings.LOGIN_URL)
+
+
+def away(request: HttpRequest, name: str) -> HttpResponse:
+    """To the page of this name, which leads back here afterwards."""
     target = (
         request.get_full_path()
         if request.method in ("GET", "HEAD")
         else request.META.get("HTTP_REFERER", "/")
     )
-    address = f"{resolve_url(settings.LOGIN_URL)}?next={quote(target)}"
+    address = f"{resolve_url(name)}?next={quote(target)}"
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Redirect": address})
     return HttpResponseRedirect(address)

@@ -51,6 +51,9 @@ class AccountAdapter(DefaultAccountAdapter):
         """People are made by admins, or by single sign-on."""
         return False
 
+    def get_login_stages(self) -> list[str]:
+        return ["models_app.web.second_factor.CodeStage"]
+
     def pre_login(self, request: HttpRequest, user: User, **more: Any) -> HttpResponse | None:  # type: ignore[override]
         try:
             logins.require_may_log_in(user)

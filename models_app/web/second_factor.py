@@ -12,28 +12,42 @@ from django.contrib import messages
 from django.contrib.auth import SESSION_KEY, authenticate
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from models_app.http.auth import actor_from
 from models_app.http.errors import problem_response, wants_problem
 from models_app.http.middleware import GetResponse
 from models_app.http.throttling import may_try_code, wrong_code
 from models_app.models import User
-from models_app.registry import second_factor, secrets
+from models_app.registry import logins, second_factor, secrets
+from models_app.registry.access import Actor
 from models_app.registry.errors import Conflict, Invalid
 
-from .door import PageRequest, page, posted, show_problems
+from .door import PageRequest, away, page, posted, show_problems
 from .forms import CodeForm, SecondFactorForm
 
 # Where the secret waits, encrypted, until a code proves that the app has it.
 PENDING = "second_factor_pending"
-KNOWN = "second_factor_known"
 # What one may still do before setting it up.
-OPEN = {"web:second_factor", "web:security", "web:password", "account_logout", "web:theme"}
+OPEN = {"web:second_factor", "account_logout", "admin:logout", "web:theme"}
 WRONG = "That is not the code of now, or it was used already."
+
+
+def by_sso(request: HttpRequest, user: User | None) -> bool:
+    """Whether this login came, or comes, through single sign-on."""
+    records = get_authentication_records(request, user)
+    return any(record["method"] == "socialaccount" for record in records)
+
+
+class CodeStage(AuthenticateStage):
+    """The step in which allauth waits for a code."""
+
+    def _should_handle(self, request: HttpRequest) -> bool:
+        user = self.login.user
+        return user is not None and second_factor.is_asked_at_login(user, sso=by_sso(request, user))
 
 
 @never_cache
@@ -43,6 +57,8 @@ def step(request: HttpRequest) -> HttpResponseBase:
     """The login's second step. Wrong codes count like wrong passwords."""
     stage = request._login_stage  # type: ignore[attr-defined]
     user = stage.login.user
+    if not logins.may_log_in(user):
+        return stage.abort()
     form = CodeForm(posted(request))
     if request.method == "POST" and form.is_valid():
         if not may_try_code(request, user):
@@ -73,11 +89,12 @@ def manage(request: PageRequest) -> HttpResponse:
             show_problems(form, error)
         else:
             request.session.pop(PENDING, None)
-            return _codes(request, codes)
+            return _codes(request, codes, target=_next(request))
     request.session[PENDING] = secrets.encrypt(secret)
     address = second_factor.address_for_apps(user, secret, issuer=f"Modelry {request.get_host()}")
     context = {
         "form": form,
+        "next": _next(request),
         "secret": " ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
         # Made here of our own address, from nothing that people type but their own name, as paths of a picture.
         "picture": mark_safe(second_factor.picture(address)),  # noqa: S308
@@ -96,11 +113,10 @@ def _change(request: PageRequest, user: User) -> HttpResponse:
             form.add_error("code", WRONG)
         elif request.POST.get("do") == "off":
             second_factor.turn_off(user, by=request.actor)
-            request.session.pop(KNOWN, None)
             messages.success(request, "The second factor is off.")
             return redirect("web:security")
         else:
-            return _codes(request, second_factor.renew_codes(user, by=request.actor))
+            return _codes(request, second_factor.renew_codes(user, by=request.actor), target=_next(request))
     context = {
         "form": form,
         "codes_left": second_factor.codes_left(user),
@@ -109,9 +125,16 @@ def _change(request: PageRequest, user: User) -> HttpResponse:
     return render(request, "account/second_factor.html", context, status=422 if form.errors else 200)
 
 
-def _codes(request: PageRequest, codes: list[str]) -> HttpResponse:
+def _codes(request: PageRequest, codes: list[str], *, target: str) -> HttpResponse:
     """Shown in the answer itself, and never again."""
-    return render(request, "account/recovery_codes.html", {"codes": codes})
+    return render(request, "account/recovery_codes.html", {"codes": codes, "next": target})
+
+
+def _next(request: PageRequest) -> str:
+    """Where one wanted to go when the site demanded it."""
+    target = request.POST.get("next") or request.GET.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure())
+    return target if is_ours else resolve_url("web:security")
 
 
 def _is_password(request: PageRequest, user: User, form: SecondFactorForm) -> bool:
@@ -134,7 +157,7 @@ def _person(request: PageRequest) -> User:
 class Demanded:
     """Where the site demands a second factor, whoever logged in by password and has none is led to set it up first.
 
-    Single sign-on is the provider's to protect. Calls with a token have no session and never come near.
+    Single sign-on is the provider's to protect. Nothing of it is remembered in the session: a reset counts at once.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -149,14 +172,13 @@ class Demanded:
         match = request.resolver_match
         if not settings.REQUIRE_TOTP or SESSION_KEY not in request.session:
             return None
-        if request.session.get(KNOWN) or (match is not None and match.view_name in OPEN):
+        if match is not None and match.view_name in OPEN:
             return None
-        actor = actor_from(request, door="web")
-        if actor.user is None or not second_factor.is_required(actor):
+        # Who sends a token is who it belongs to, but for the admin, which goes by the login whatever is sent.
+        if "Authorization" in request.headers and (match is None or match.app_name != "admin"):
             return None
-        records = get_authentication_records(request, actor.user)
-        if any(record["method"] == "socialaccount" for record in records) or second_factor.is_on(actor.user):
-            request.session[KNOWN] = True
+        actor = Actor.of(request.user, door="web")  # type: ignore[arg-type]
+        if not second_factor.is_missing(actor, sso=by_sso(request, actor.user)):
             return None
         if wants_problem(request):
             return problem_response(
@@ -165,4 +187,4 @@ class Demanded:
                 detail="Your role needs a second factor here.",
                 next_step="Set it up under Account → Security, or use a token.",
             )
-        return redirect("web:second_factor")
+        return away(request, "web:second_factor")

@@ -1,18 +1,26 @@
 """The second factor: set up with an app, asked for after the password, used once, reset by a site admin."""
 
+import base64
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from allauth.account.internal.flows.login import record_authentication, resume_login
+from allauth.account.models import Login
+from allauth.core import context
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
 from axes.models import AccessAttempt
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 
 from models_app.models import AuditEvent
+from models_app.registry import people as people_verbs
 from models_app.registry import second_factor
 from models_app.registry.errors import Forbidden
-from tests.people import PASSWORD
+from tests.people import PASSWORD, token
 from tests.web.reading import page
 
 SETUP = "/account/second-factor/"
@@ -24,7 +32,8 @@ class Phone:
     def __init__(self, monkeypatch):
         self.now = 1_800_000_000
         self.secret = ""
-        monkeypatch.setattr(totp.time, "time", lambda: self.now)
+        # Its own clock: that of the process goes on.
+        monkeypatch.setattr(totp, "time", SimpleNamespace(time=lambda: self.now))
 
     def read(self, answer):
         text = answer.content.decode()
@@ -132,7 +141,7 @@ def test_whom_the_site_demands_it_of_is_led_to_set_it_up(people, pages, api, set
     for name in ("root", "carol", "bob"):
         browser = getattr(pages, name)
         for path in ("/", "/admin/") if name == "root" else ("/",):
-            expected = (302, SETUP) if name in led else (200, None)
+            expected = (302, f"{SETUP}?next={path}") if name in led else (200, None)
             answer = browser.get(path)
             assert (answer.status_code, answer.headers.get("Location")) == expected
         assert browser.get(SETUP).status_code == 200
@@ -165,3 +174,65 @@ def test_a_new_secret_key_renews_what_is_kept(people, codes, settings):
     assert second_factor.renew_secrets() == 2
     settings.SECRET_KEY_FALLBACKS = []
     assert second_factor.codes_left(people.bob.user) == 10
+
+
+def with_sso(rf, user):
+    """Where a login leads that the provider vouched for."""
+    request = rf.get("/")
+    request.session, request.user = SessionStore(), AnonymousUser()
+    with context.request_context(request):
+        record_authentication(request, user, "socialaccount", provider="oidc", uid="1")
+        login = Login(user=user, email_verification="none", redirect_url="/approvals/")
+        return resume_login(request, login)["Location"]
+
+
+def test_after_single_sign_on_it_is_asked_for_where_the_site_says_so(people, codes, rf, settings):
+    assert with_sso(rf, people.bob.user) == "/approvals/"
+    settings.REQUIRE_TOTP = "all"
+    assert not second_factor.is_missing(people.carol, sso=True)
+    settings.TOTP_AFTER_SSO = True
+    assert with_sso(rf, people.bob.user) == "/login/code/"
+    assert second_factor.is_missing(people.carol, sso=True)
+
+
+def test_a_reset_ends_sessions_and_the_demand_counts_at_once(people, pages, phone, settings):
+    settings.REQUIRE_TOTP = "all"
+    set_up(pages.bob, phone)
+    pages.bob.get("/account/")
+    assert second_factor.reset(people.bob.user, by=people.root)
+    assert pages.bob.get("/account/")["Location"] == "/login/?next=/account/"
+    again, answer = with_password()
+    assert answer["Location"] == "/approvals/"
+    assert again.get("/account/password/")["Location"] == f"{SETUP}?next=/account/password/"
+    phone.read(again.get(f"{SETUP}?next=/approvals/"))
+    phone.now += 60
+    typed = {"code": phone.code(), "password": PASSWORD}
+    for target, led in (("https://evil.example/", "/account/security/"), ("/approvals/", "/approvals/")):
+        Authenticator.objects.all().delete()
+        phone.read(again.get(SETUP))
+        typed["code"] = phone.code()
+        assert led in page(again.post(SETUP, typed | {"next": target})).links()
+    assert again.get("/approvals/").status_code == 200
+
+
+def test_a_token_beside_a_login_is_as_good_as_alone_and_opens_no_admin(people, pages, settings):
+    settings.REQUIRE_TOTP = "admins"
+    of_dave = {"Authorization": f"Bearer {token(people.dave)}"}
+    assert pages.root.get("/api/v1/me", headers=of_dave).json()["username"] == "dave"
+    assert pages.root.get("/admin/", headers=of_dave)["Location"] == f"{SETUP}?next=/admin/"
+    assert pages.root.get("/api/v1/me", headers={"Authorization": "Nonsense"}).status_code == 401
+    assert pages.root.get("/admin/", headers={"Authorization": "Nonsense"}).status_code == 302
+
+
+def test_no_way_around_the_second_step(people, codes, phone):
+    for path in ("/api/v1/me", "/api/2.0/mlflow/experiments/search?max_results=1"):
+        for password, status in ((PASSWORD, 401), (token(people.bob), 200)):
+            basic = base64.b64encode(f"bob:{password}".encode()).decode()
+            assert Client().get(path, headers={"Authorization": f"Basic {basic}"}).status_code == status
+    assert Client().post("/login/code/", {"code": phone.code()})["Location"] == "/login/"
+    browser, _ = with_password()
+    people_verbs.set_account(
+        people.bob.user, by=people.root, is_active=False, is_staff=False, is_site_admin=False
+    )
+    assert browser.post("/login/code/", {"code": phone.code()})["Location"] == "/login/"
+    assert not AuditEvent.objects.filter(verb="login.succeeded", subject="bob").exists()
