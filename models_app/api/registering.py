@@ -9,11 +9,11 @@ from typing import Any
 from rest_framework import serializers
 
 from models_app.http import bodies
-from models_app.registry.access import Actor, Right, get_model, require_login
+from models_app.registry import catalog
+from models_app.registry.access import Actor, require_login
 from models_app.registry.artifacts import reuse
 from models_app.registry.artifacts.blobs import StoredFile
-from models_app.registry.errors import FieldProblem, Invalid, Mismatch, NotFound
-from models_app.registry.metadata import clean_version_metadata
+from models_app.registry.errors import FieldProblem, Invalid, Mismatch
 
 from .base import Door
 from .models import ModelFields
@@ -55,20 +55,20 @@ def registration_in(view: Door, name: str) -> Registration:
     require_login(view.actor)
     request = view.request._request
     if not bodies.is_multipart(request):
-        registration = _read(view, view.json())
-        _check_early(registration, name, view.actor)
+        registration = read_registration(view, view.json())
+        check_early(registration, name, view.actor)
     else:
         early: list[Registration] = []
 
         def before_files(form: bodies.Form) -> None:
             if "metadata" in form.fields:
-                early.append(_read(view, _object(form, "metadata")))
-                _check_early(early[0], name, view.actor)
+                early.append(read_registration(view, _object(form, "metadata")))
+                check_early(early[0], name, view.actor)
 
         form = bodies.receive_form(request, before_files=before_files)
         if unknown := sorted(form.fields.keys() - PARTS):
             raise Invalid.many([FieldProblem(part[:100], "There is no such part.") for part in unknown])
-        registration = early[0] if early else _read(view, _object(form, "metadata"))
+        registration = early[0] if early else read_registration(view, _object(form, "metadata"))
         registration.files = form.files
         _compare(form.files, _object(form, "digests"))
     registration.files = [*registration.files, *reuse.readable(registration.references, by=view.actor)]
@@ -83,7 +83,8 @@ def _object(form: bodies.Form, part: str) -> dict[str, Any]:
     return data
 
 
-def _read(view: Door, data: dict[str, Any]) -> Registration:
+def read_registration(view: Door, data: dict[str, Any]) -> Registration:
+    """What a registration's JSON says. Raises Invalid, ValidationError."""
     rest = dict(data)
     create = rest.pop("create_model", False)
     if not isinstance(create, bool):
@@ -100,14 +101,15 @@ def _read(view: Door, data: dict[str, Any]) -> Registration:
     )
 
 
-def _check_early(registration: Registration, name: str, actor: Actor) -> None:
-    """Refuse what would be refused anyway, before a long upload: missing rights and wrong metadata."""
-    try:
-        get_model(name, by=actor, right=Right.REGISTER)
-    except NotFound:
-        if not registration.create_model:
-            raise
-    clean_version_metadata(registration.metadata, at_registration=True)
+def check_early(registration: Registration, name: str, actor: Actor) -> None:
+    """Refuse what would be refused anyway, before a long upload."""
+    catalog.check_registration(
+        name,
+        create_model=registration.create_model,
+        fields=registration.model_fields,
+        data=registration.metadata,
+        by=actor,
+    )
 
 
 def _compare(files: list[StoredFile], declared: Mapping[str, Any]) -> None:

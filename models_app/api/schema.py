@@ -101,6 +101,15 @@ PATHS = {
     "uid": OpenApiParameter(
         "uid", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, OpenApiParameter.PATH, description="A run."
     ),
+    "upload": OpenApiParameter(
+        "uid",
+        {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        OpenApiParameter.PATH,
+        description="An upload of your own.",
+    ),
+    "part_token": OpenApiParameter(
+        "token", {"type": "string", "minLength": 1}, OpenApiParameter.PATH, description="As it was given out."
+    ),
     "hook": OpenApiParameter(
         "uid", {"type": "string", "pattern": "^[0-9a-f-]{36}$"}, OpenApiParameter.PATH, description="Its id."
     ),

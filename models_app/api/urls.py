@@ -36,6 +36,16 @@ from .search import Search, SearchFacets
 from .stages import AliasDetail, InStage, RollBack, StageMove, TransitionList
 from .teams import Me, TeamDetail, TeamList
 from .tokens import TokenDetail, TokenList
+from .uploads import (
+    UploadBundle,
+    UploadComplete,
+    UploadDetail,
+    UploadFiles,
+    UploadList,
+    UploadPart,
+    UploadSeal,
+    UploadTargets,
+)
 from .versions import (
     AllVersions,
     VersionDetail,
@@ -151,6 +161,14 @@ v1 = [
     path("tokens/<api_number:id>", TokenDetail.as_view(), name="token"),
     path("teams", TeamList.as_view(), name="teams"),
     path("teams/<str:slug>", TeamDetail.as_view(), name="team"),
+    path("uploads", UploadList.as_view(), name="uploads"),
+    path("uploads/part/<str:token>", UploadPart.as_view(), name="upload_part"),
+    path("uploads/<str:uid>", UploadDetail.as_view(), name="upload"),
+    path("uploads/<str:uid>/files", UploadFiles.as_view(), name="upload_files"),
+    path("uploads/<str:uid>/targets", UploadTargets.as_view(), name="upload_targets"),
+    path("uploads/<str:uid>/bundle", UploadBundle.as_view(), name="upload_bundle"),
+    path("uploads/<str:uid>/complete", UploadComplete.as_view(), name="upload_complete"),
+    path("uploads/<str:uid>/seal", UploadSeal.as_view(), name="upload_seal"),
     path("webhooks", WebhookList.as_view(), name="webhooks"),
     path("webhooks/<str:uid>", WebhookDetail.as_view(), name="webhook"),
     path("webhooks/<str:uid>/test", WebhookTest.as_view(), name="webhook_test"),

@@ -56,6 +56,7 @@ from .runs import (
     RunTag,
 )
 from .search import SearchDocument, SearchMetric
+from .uploads import UploadFile, UploadSession
 from .webhooks import Delivery, DeliveryState, Webhook, WebhookScheme, WebhookStatus
 
 __all__ = [
@@ -125,6 +126,8 @@ __all__ = [
     "Team",
     "TransitionKind",
     "TreeEntry",
+    "UploadFile",
+    "UploadSession",
     "User",
     "UserSession",
     "Verdict",

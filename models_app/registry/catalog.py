@@ -35,7 +35,7 @@ from . import (
 from .access import Actor, Right, get_model, models_for, require, require_on, team_of_new
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
-from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid
+from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound
 from .lifecycle import clean_reason, lock, lock_version
 from .metadata import brief
 from .names import check_model_name, split_name
@@ -241,6 +241,20 @@ def delete_model(model: RegisteredModel, *, by: Actor, reason: str = "") -> None
     audit.record("model.deleted", by=by, subject=name, model=model, before={"versions": count}, reason=reason)
     events.emit("model.deleted", model=model, payload={"name": name})
     model.delete()
+
+
+def check_registration(
+    name: str, *, create_model: bool, fields: Mapping[str, Any], data: Mapping[str, Any], by: Actor
+) -> None:
+    """Refuse what `register` would refuse anyway, before a long upload: missing rights and wrong metadata."""
+    try:
+        get_model(name, by=by, right=Right.REGISTER)
+    except NotFound:
+        if not create_model:
+            raise
+        check_model_name(name)
+        require(by, Right.REGISTER, team_of_new(name, model_fields.clean(fields).get("team"), by))
+    _clean_registration(data)
 
 
 def register(

@@ -190,7 +190,8 @@ REGISTRY: dict[str, dict[str, list[Call]]] = {
     "register a version": {
         "pages": [form(M + "upload/", file=b"new weights")],
         "REST": [
-            Call("POST", f"/api/v1/{R}/versions", {"metadata": "{{}}", "file": b"new weights"}, kind="form")
+            Call("POST", f"/api/v1/{R}/versions", {"metadata": "{{}}", "file": b"new weights"}, kind="form"),
+            replace(rest("POST", "uploads", model="{model}"), audited=False),
         ],
         "MLflow": [mlflow("POST", "model-versions/create", name="{flat}", source="s3://bucket/model")],
     },

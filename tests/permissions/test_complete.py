@@ -34,6 +34,7 @@ WITHOUT_A_ROW = {
     "api/v1/schema": "about the API; the same for everyone",
     "api/2.0/mlflow/model-versions/stages": "the names of stages; the same for everyone",
     "api/2.0/mlflow/artifacts/presigned-upload-url": "always refused",
+    "api/v1/uploads/": "a session is its maker's alone; beginning one is in the row “register a version”",
     "api/2.0/mlflow-artifacts/mpu/part/": "signed: whoever may create the upload was given the address",
     "api/2.0/mlflow-artifacts/mpu/complete/": "as creating the upload, which the row “log to a run” is about",
     "api/2.0/mlflow-artifacts/mpu/abort/": "as creating the upload, which the row “log to a run” is about",

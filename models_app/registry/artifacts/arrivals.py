@@ -76,8 +76,11 @@ class Arrival:
         return self.size - (self.part_count - 1) * self.part_size
 
 
-def begin(*, size: int, sha256: str, direct: bool = True) -> Arrival:
+def begin(*, size: int, sha256: str, direct: bool = True, proven: bool = False) -> Arrival:
     """A file of so many bytes with that digest is to come. `direct` is False for who cannot reach the store.
+
+    `proven` is for bytes that somebody else may have here: then it never goes straight to its place, where nobody could
+    tell whether this sender had it at all.
 
     Raises Invalid("sha256" or "size"), TooLarge, Unavailable.
     """
@@ -89,7 +92,7 @@ def begin(*, size: int, sha256: str, direct: bool = True) -> Arrival:
     _check_size(size)
     uid = uuid.uuid4().hex
     store = storage.direct_store() if direct and size >= settings.DIRECT_MIN_BYTES else None
-    if store is not None and size <= WHOLE_MOST and store.checks_digests():
+    if store is not None and size <= WHOLE_MOST and not proven and store.checks_digests():
         return Arrival(uid, Way.DIRECT, size=size, sha256=sha256)
     if store is None and (size <= WHOLE_MOST or not storage.takes_parts()):
         return Arrival(uid, Way.WHOLE, size=size, sha256=sha256)

@@ -30,7 +30,7 @@ def readable(files: Iterable[Mapping[str, Any]], *, by: Actor) -> list[StoredFil
     digests = {str(file["sha256"]).lower() for file in wanted}
     if bad := next((digest for digest in digests if not _SHA256.fullmatch(digest)), None):
         raise Invalid("files", f"“{bad[:70]}” is no SHA-256 of 64 hex digits.")
-    sizes = _sizes(digests, by)
+    sizes = sizes_of(digests, by=by)
     unknown = [
         FieldProblem("files", f"No bytes with the digest {digest} that you may read; send the file.")
         for digest in sorted(digests - sizes.keys())
@@ -46,7 +46,8 @@ def readable(files: Iterable[Mapping[str, Any]], *, by: Actor) -> list[StoredFil
     return result
 
 
-def _sizes(digests: set[str], by: Actor) -> dict[str, int]:
+def sizes_of(digests: set[str], *, by: Actor) -> dict[str, int]:
+    """Those of the digests whose bytes the actor may read, whole, with their sizes."""
     found: dict[str, int] = {}
     ordered = sorted(digests)
     for start in range(0, len(ordered), 500):

@@ -1,0 +1,406 @@
+"""Upload sessions: declare files, send only what is not here, seal them into a version.
+
+A session is its maker's alone. Files are asked for by digest: equal ones are sent once. A file counts as here when the
+maker may read its bytes anyway, or sent them in a session of her own; bytes of others look like bytes that are nowhere
+(reuse.py), and knowing a digest gives nobody the bytes: who declares them has to send them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from models_app.formats.paths import check_paths
+from models_app.models import Blob, ModelVersion, UploadFile, UploadSession
+from models_app.registry import catalog
+from models_app.registry.access import Actor, Right, require_login, require_scope
+from models_app.registry.errors import Conflict, FieldProblem, Invalid, Mismatch, NotFound, TooLarge
+
+from . import arrivals, blobs, reuse, storage
+from .arrivals import Arrival, Way
+from .blobs import StoredFile
+from .stores.base import Part, StoredBytes, Target
+
+KEPT = timedelta(hours=24)
+# Files up to here may come many in one request.
+SMALL = 4 << 20
+# So many addresses are given out at once.
+ADDRESSES = 200
+AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file still to send: its arrival, the parts that are here, and the addresses of some that are not."""
+
+    file: UploadFile
+    arrival: Arrival
+    arrived: Sequence[int]
+    missing: Sequence[int]
+    targets: Mapping[int, Target | None]
+
+
+def begin(
+    name: str,
+    *,
+    files: Sequence[StoredFile],
+    registration: Mapping[str, Any],
+    create_model: bool,
+    model_fields: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    by: Actor,
+) -> UploadSession:
+    """Begin. `registration` is kept as it came, for sealing. Raises what registering would: Invalid, NotFound,
+    Forbidden; and as `declare` does.
+    """
+    require_login(by)
+    assert by.user is not None
+    catalog.check_registration(name, create_model=create_model, fields=model_fields, data=metadata, by=by)
+    with transaction.atomic():
+        session = UploadSession.objects.create(
+            uid=uuid.uuid4().hex,
+            model_name=name,
+            registration=dict(registration),
+            created_by=by.user,
+            expires_at=timezone.now() + KEPT,
+        )
+        declare(session, files, by=by)
+    return session
+
+
+def find(uid: str, *, by: Actor) -> UploadSession:
+    """The session of that id, if it is the actor's own. Raises NotFound."""
+    require_login(by)
+    require_scope(by, Right.REGISTER)
+    found = UploadSession.objects.select_related("version__model").filter(uid=uid, created_by=by.user).first()
+    if found is None:
+        raise NotFound("There is no such upload of yours.", next_step="Start it again.")
+    return found
+
+
+def _lock(session: UploadSession) -> UploadSession:
+    """The session as it is now, still open, for longer again. Raises Conflict, NotFound."""
+    found = UploadSession.objects.select_for_update().filter(pk=session.pk).first()
+    if found is None or found.expires_at <= timezone.now():
+        raise NotFound("This upload has ended.", next_step="Start it again.")
+    if found.sealed_at is not None:
+        raise Conflict("This upload is a version already.", next_step="Start another.")
+    found.expires_at = timezone.now() + KEPT
+    found.save(update_fields=["expires_at"])
+    return found
+
+
+@transaction.atomic
+def declare(session: UploadSession, files: Sequence[StoredFile], *, by: Actor) -> list[UploadFile]:
+    """Add files to a session; those that are here have their blob then.
+
+    Raises Invalid("files") for bad or doubled paths and malformed digests, TooLarge for too many files or bytes.
+    """
+    session = _lock(session)
+    known = list(session.files.values_list("path", flat=True))
+    limit = settings.MAX_FILES_PER_VERSION
+    if len(known) + len(files) > limit:
+        raise TooLarge(
+            f"At most {limit} files in a version.", limit=limit, next_step="Pack small files into an archive."
+        )
+    try:
+        check_paths([*known, *(file.path for file in files)])
+    except ValueError as error:
+        raise Invalid("files", str(error)) from error
+    if over := next((file for file in files if file.size > settings.MAX_FILE_BYTES), None):
+        limit = settings.MAX_FILE_BYTES
+        raise TooLarge(f"{over.path}: a file may have at most {limit} bytes.", limit=limit)
+    sizes = _here({file.sha256 for file in files}, by=by)
+    for file in files:
+        if sizes.get(file.sha256, file.size) != file.size:
+            raise Mismatch("files", f"{file.path}: its bytes are {sizes[file.sha256]}, not {file.size}.")
+    blobs.keep([file for file in files if file.sha256 in sizes])
+    return UploadFile.objects.bulk_create(
+        [
+            UploadFile(
+                session=session,
+                path=file.path,
+                sha256=file.sha256,
+                size=file.size,
+                blob_id=file.sha256 if file.sha256 in sizes else None,
+            )
+            for file in files
+        ],
+        batch_size=AT_ONCE,
+    )
+
+
+def _here(digests: set[str], *, by: Actor) -> dict[str, int]:
+    """Sizes of what the actor may read, or has sent."""
+    found = reuse.sizes_of(digests, by=by)
+    ordered = sorted(digests - found.keys())
+    for start in range(0, len(ordered), AT_ONCE):
+        sent = UploadFile.objects.filter(
+            session__created_by=by.user, blob__in=ordered[start : start + AT_ONCE], blob__damaged_at=None
+        )
+        found.update(sent.values_list("blob_id", "size").distinct())
+    return found
+
+
+def is_small(file: UploadFile) -> bool:
+    """Whether the file may come with others in one request."""
+    direct = storage.direct_store() is not None and file.size >= settings.DIRECT_MIN_BYTES
+    return file.size <= SMALL and not direct
+
+
+# --- Sending --------------------------------------------------------------------------------------------------
+
+
+def _of(session: UploadSession, digests: Iterable[str]) -> dict[str, UploadFile]:
+    """The row of each digest that has its arrival. Raises Invalid("files") for one that was not declared."""
+    wanted = {digest.lower() for digest in digests}
+    if len(wanted) > AT_ONCE:
+        raise TooLarge(f"Ask for at most {AT_ONCE} files at once.", limit=AT_ONCE)
+    found: dict[str, UploadFile] = {}
+    for file in session.files.filter(sha256__in=wanted).order_by("pk"):
+        found.setdefault(file.sha256, file)
+    if unknown := sorted(wanted - found.keys()):
+        raise Invalid("files", f"“{unknown[0][:70]}” was not declared in this upload.")
+    return found
+
+
+def _arrival(file: UploadFile) -> Arrival:
+    return Arrival(
+        file.arrival, Way(file.way), file.part_count, file.part_size, file.size, file.sha256, file.at_store
+    )
+
+
+def where(session: UploadSession, digests: Iterable[str]) -> list[Wanted]:
+    """Where the parts of these files go that have not arrived; nothing for those that are here.
+
+    At most ADDRESSES addresses: ask again for the rest. Raises Invalid("files"), NotFound, Conflict, Unavailable.
+    """
+    with transaction.atomic():
+        _lock(session)
+    found, left = [], ADDRESSES
+    for file in _of(session, digests).values():
+        if file.blob_id is not None:
+            continue
+        under_way = _under_way(session, file)
+        if under_way is None:
+            continue
+        arrival, arrived = under_way
+        missing = [number for number in range(1, arrival.part_count + 1) if number not in arrived]
+        asked = missing[:left]
+        left -= len(asked)
+        targets = {number: arrivals.target(arrival, number, valid=KEPT) for number in asked}
+        found.append(Wanted(file, arrival, sorted(arrived), missing, targets))
+    return found
+
+
+def _under_way(session: UploadSession, file: UploadFile) -> tuple[Arrival, dict[int, Part]] | None:
+    """The file's arrival, begun now if it was not or has ended, and the parts that are here; None when it is whole."""
+    if file.arrival:
+        arrival = _arrival(file)
+        try:
+            return arrival, arrivals.arrived(arrival)
+        except NotFound:
+            if _finish(session, file) is None:  # joined before, by one who died then
+                return None
+    proven = Blob.objects.filter(pk=file.sha256).exists()
+    arrival = arrivals.begin(size=file.size, sha256=file.sha256, proven=proven)
+    if arrival.way in (Way.WHOLE, Way.DIRECT):
+        return arrival, {}
+    values = {
+        "arrival": arrival.uid,
+        "way": arrival.way.value,
+        "part_count": arrival.part_count,
+        "part_size": arrival.part_size,
+        "at_store": arrival.at_store,
+    }
+    if UploadFile.objects.filter(pk=file.pk, arrival="").update(**values):
+        return arrival, {}
+    arrivals.abandon(arrival)  # Another began it meanwhile.
+    file.refresh_from_db()
+    arrival = _arrival(file)
+    return arrival, arrivals.arrived(arrival)
+
+
+def receive(session: int, arrival: Arrival, number: int, chunks: Iterable[bytes], *, length: int) -> None:
+    """Take a part for whom `where` gave the address; a file that comes whole is here then.
+
+    Raises Mismatch for other bytes than declared, Invalid("body"), TooLarge, Unavailable, and NotFound when the session
+    has ended.
+    """
+    if not UploadSession.objects.filter(pk=session, sealed_at=None, expires_at__gt=timezone.now()).exists():
+        raise NotFound("This upload has ended.", next_step="Start it again.")
+    try:
+        arrivals.receive(arrival, number, chunks, length=length)
+    except Mismatch:
+        raise
+    except Invalid as error:
+        if error.problems[0].field != "sha256":
+            raise
+        raise Mismatch("sha256", error.problems[0].message, next_step="Send the file again.") from error
+    if arrival.way == Way.WHOLE:
+        _claim(session, [StoredFile("", arrival.sha256, arrival.size or 0)])
+
+
+@transaction.atomic
+def _claim(session: int, files: Sequence[StoredFile]) -> None:
+    """The session has these bytes now."""
+    if not UploadSession.objects.select_for_update().filter(pk=session, sealed_at=None).exists():
+        raise NotFound("This upload has ended.", next_step="Start it again.")
+    blobs.keep(files)
+    digests = [file.sha256 for file in files]
+    rows = list(UploadFile.objects.filter(session=session, sha256__in=digests, blob=None))
+    for row in rows:
+        row.blob_id = row.sha256
+    UploadFile.objects.bulk_update(rows, ["blob"], batch_size=AT_ONCE)
+
+
+def take(session: UploadSession, files: Sequence[StoredFile]) -> int:
+    """Small files that came together, each named by the digest that was declared; returns how many.
+
+    Raises Mismatch for other bytes than declared (then none counts), Invalid for what was not declared.
+    """
+    if len(files) > AT_ONCE:
+        raise TooLarge(f"Send at most {AT_ONCE} files at once.", limit=AT_ONCE)
+    declared = _of(session, [file.path for file in files])
+    wrong = [
+        FieldProblem(
+            "sha256", f"{declared[file.path.lower()].path}: what arrived has the digest {file.sha256}."
+        )
+        for file in files
+        if (file.sha256, file.size) != (file.path.lower(), declared[file.path.lower()].size)
+    ]
+    if wrong:
+        raise Mismatch.many(wrong[:100])
+    _claim(session.pk, files)
+    return len(files)
+
+
+def complete(session: UploadSession, digests: Iterable[str]) -> int:
+    """Make files of the parts that arrived; returns how many are here of those asked for: all of them.
+
+    Raises Mismatch for other bytes than declared (they are gone then), Invalid for files of which something is
+    missing; those that are whole are here all the same.
+    """
+    with transaction.atomic():
+        _lock(session)
+    missing: list[FieldProblem] = []
+    wrong: list[FieldProblem] = []
+    found = _of(session, digests)
+    for file in found.values():
+        if file.blob_id is not None:
+            continue
+        try:
+            if _finish(session, file) is None:
+                continue
+            missing.append(FieldProblem("files", f"{file.path}: it did not arrive."))
+        except Mismatch as error:
+            wrong.append(FieldProblem("sha256", f"{file.path}: {error.problems[0].message}"))
+            _begin_anew(file)
+        except Invalid as error:
+            missing.append(FieldProblem("files", f"{file.path}: {error.problems[0].message}"))
+    if wrong:
+        raise Mismatch.many(wrong[:100])
+    if missing:
+        raise Invalid.many(missing[:100])
+    return len(found)
+
+
+def _finish(session: UploadSession, file: UploadFile) -> UploadFile | None:
+    """None when the file is here now, else the file, of which nothing is. Raises as arrivals.finish."""
+    stored: StoredBytes
+    if file.arrival:
+        try:
+            stored = arrivals.finish(_arrival(file))
+        except NotFound:
+            _begin_anew(file)
+            return file
+    elif _went_straight(file):
+        stored = arrivals.finish(Arrival("", Way.DIRECT, size=file.size, sha256=file.sha256))
+    else:
+        return file
+    _claim(session.pk, [StoredFile(file.path, stored.sha256, stored.size)])
+    file.blob_id = stored.sha256
+    return None
+
+
+def _went_straight(file: UploadFile) -> bool:
+    """Whether the file can only be in its place because this session's address brought it there."""
+    is_direct = storage.direct_store() is not None and file.size >= settings.DIRECT_MIN_BYTES
+    return is_direct and not Blob.objects.filter(pk=file.sha256).exists()
+
+
+def _begin_anew(file: UploadFile) -> None:
+    UploadFile.objects.filter(pk=file.pk).update(arrival="", way="", at_store="")
+    file.arrival = file.way = file.at_store = ""
+
+
+# --- The end --------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def seal(
+    session: UploadSession,
+    *,
+    create_model: bool,
+    model_fields: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    by: Actor,
+) -> ModelVersion:
+    """Register the version; asked again it gives the same one.
+
+    Raises Conflict while files are missing or when that version was deleted, else as catalog.register.
+    """
+    locked = UploadSession.objects.select_for_update().filter(pk=session.pk).first()
+    if locked is None or (locked.sealed_at is None and locked.expires_at <= timezone.now()):
+        raise NotFound("This upload has ended.", next_step="Start it again.")
+    if locked.sealed_at is not None:
+        if locked.version_id is None:
+            raise Conflict("The version of this upload was deleted.", next_step="Start another.")
+        return ModelVersion.objects.select_related("model__team", "manifest").get(pk=locked.version_id)
+    files = list(locked.files.order_by("pk"))
+    if lacking := [file.path for file in files if file.blob_id is None]:
+        raise Conflict(
+            f"{len(lacking)} of {len(files)} files have not arrived: {', '.join(lacking[:5])}.",
+            next_step="Send them, then seal again.",
+        )
+    version = catalog.register(
+        locked.model_name,
+        create_model=create_model,
+        model_fields=model_fields,
+        files=[StoredFile(file.path, file.sha256, file.size) for file in files],
+        metadata=metadata,
+        by=by,
+    )
+    locked.version, locked.sealed_at = version, timezone.now()
+    locked.save(update_fields=["version", "sealed_at"])
+    return version
+
+
+def abort(session: UploadSession) -> None:
+    """Forget a session and what arrived; a sealed one is only forgotten. Raises Unavailable."""
+    under_way = list(_under_ways(session)) if session.sealed_at is None else []
+    UploadFile.objects.filter(session=session).delete()
+    UploadSession.objects.filter(pk=session.pk).delete()
+    for file in under_way:
+        arrivals.abandon(_arrival(file))
+
+
+def _under_ways(session: UploadSession) -> QuerySet[UploadFile]:
+    return session.files.filter(blob=None).exclude(arrival="")
+
+
+def sweep() -> int:
+    """Forget what nobody came back to; returns how many. Raises Unavailable."""
+    removed = 0
+    for session in UploadSession.objects.filter(expires_at__lte=timezone.now()).iterator(chunk_size=100):
+        abort(session)
+        removed += 1
+    return removed
