@@ -300,6 +300,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "StageEnum": "models_app.models.lifecycle.Stage",
         "RoleEnum": "models_app.models.people.Role",
+        "ServiceRoleEnum": ["viewer", "contributor", "owner"],
         "RequestStateEnum": "models_app.models.approvals.RequestState",
         "CheckStateEnum": "models_app.models.approvals.CheckState",
         "VerdictEnum": "models_app.models.approvals.Verdict",

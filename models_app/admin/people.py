@@ -7,15 +7,23 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.db.models import QuerySet
-from django.forms import Form
+from django.forms import BooleanField, Form
 from django.http import HttpRequest
 from django.urls import reverse
 
 from models_app.models import ApiToken, Membership, Team, User
-from models_app.registry import logins, people, second_factor, sessions
+from models_app.registry import logins, people, second_factor, service_accounts, sessions
 from models_app.registry.access import Right, may
 
 from .base import RegistryAdmin, actor_of, each
+
+
+class NewUserForm(AdminUserCreationForm):
+    is_service = BooleanField(
+        label="Service account",
+        required=False,
+        help_text="An automation: without password, whatever is said below.",
+    )
 
 
 @admin.register(User)
@@ -29,15 +37,16 @@ class UserAdmin(RegistryAdmin):
         "is_active",
         "is_staff",
         "is_superuser",
+        "is_service",
         "last_login",
     )
-    list_filter = ("is_active", "is_staff", "is_superuser")
+    list_filter = ("is_active", "is_staff", "is_superuser", "is_service")
     search_fields = ("username", "first_name", "last_name", "email")
     ordering = ("username",)
     profile = ("first_name", "last_name", "email")
     flags = ("is_active", "is_staff", "is_superuser")
-    fields = ("username", *profile, *flags, "date_joined", "last_login")
-    readonly_fields = ("username", "date_joined", "last_login")
+    fields = ("username", "is_service", *profile, *flags, "date_joined", "last_login")
+    readonly_fields = ("username", "is_service", "date_joined", "last_login")
     actions = ("release", "end_sessions", "reset_second_factor")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -48,11 +57,11 @@ class UserAdmin(RegistryAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         if obj is None:
-            options |= {"form": AdminUserCreationForm, "fields": ["username"]}
+            options |= {"form": NewUserForm, "fields": ["username"]}
         return super().get_form(request, obj, change=change, **options)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields if obj else ("username", "usable_password", "password1", "password2")
+        return self.fields if obj else ("username", "is_service", "usable_password", "password1", "password2")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.readonly_fields if obj else ()
@@ -60,7 +69,10 @@ class UserAdmin(RegistryAdmin):
     def save_model(self, request: HttpRequest, obj: User, form: Form, change: bool) -> None:
         actor, data = actor_of(request), form.cleaned_data
         if not change:
-            made = people.create_user(data["username"], password=data.get("password1") or None, by=actor)
+            if data["is_service"]:
+                made = service_accounts.create_account(data["username"], roles={}, by=actor)
+            else:
+                made = people.create_user(data["username"], password=data.get("password1") or None, by=actor)
             obj.pk, obj._state.adding = made.pk, False
             return
         people.set_account(

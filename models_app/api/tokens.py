@@ -56,6 +56,22 @@ class TokenCreation(Strict):
     expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Never unless told.")
 
 
+def refuse_repeating(request: Any) -> None:
+    """Raises Invalid when an answer with a secret is to be kept."""
+    if "Idempotency-Key" in request.headers:
+        raise Invalid(
+            "Idempotency-Key",
+            "A secret is shown once and never kept, so this request cannot be repeated.",
+            next_step="Send it without the key; revoke the token whose answer was lost.",
+        )
+
+
+def new_token(door: Door, row: Any, secret: str) -> Response:
+    """The answer that holds the secret."""
+    row.token = secret
+    return Response(door.show(NewTokenSerializer, row), status=201, headers={"Cache-Control": "no-store"})
+
+
 class TokenFilter(filters.FilterSet):
     is_revoked = filters.BooleanFilter("revoked_at", lookup_expr="isnull", exclude=True)
 
@@ -87,16 +103,10 @@ class TokenList(Listing):
         "kept.",
     )
     def post(self, request: Any) -> Response:
-        if "Idempotency-Key" in request.headers:
-            raise Invalid(
-                "Idempotency-Key",
-                "A secret is shown once and never kept, so this request cannot be repeated.",
-                next_step="Send it without the key; revoke the token whose answer was lost.",
-            )
+        refuse_repeating(request)
         people.require_login(self.actor)
-        row, secret = people.create_token(user=self.actor.user, by=self.actor, **self.sent(TokenCreation))
-        row.token = secret
-        return Response(self.show(NewTokenSerializer, row), status=201, headers={"Cache-Control": "no-store"})
+        made = people.create_token(user=self.actor.user, by=self.actor, **self.sent(TokenCreation))
+        return new_token(self, *made)
 
 
 class TokenDetail(Door):

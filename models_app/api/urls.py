@@ -33,6 +33,13 @@ from .policies import PolicyDetail, PolicyDryRun, PolicyList
 from .runs import RunCurves, RunDetail, RunList, RunLog
 from .schema import DocsView, SchemaView
 from .search import Search, SearchFacets
+from .service_accounts import (
+    ServiceAccountDetail,
+    ServiceAccountList,
+    ServiceTokenDetail,
+    ServiceTokenList,
+    ServiceTokenRotate,
+)
 from .stages import AliasDetail, InStage, RollBack, StageMove, TransitionList
 from .teams import Me, TeamDetail, TeamList
 from .tokens import TokenDetail, TokenList
@@ -105,6 +112,7 @@ def nothing_here(request: HttpRequest) -> HttpResponse:
     )
 
 
+SERVICE = "teams/<str:slug>/service-accounts"
 VERSION = "models/<api_model:name>/versions/<str:revision>"
 
 v1 = [
@@ -161,6 +169,17 @@ v1 = [
     path("tokens/<api_number:id>", TokenDetail.as_view(), name="token"),
     path("teams", TeamList.as_view(), name="teams"),
     path("teams/<str:slug>", TeamDetail.as_view(), name="team"),
+    path(SERVICE, ServiceAccountList.as_view(), name="service_accounts"),
+    path(f"{SERVICE}/<str:username>", ServiceAccountDetail.as_view(), name="service_account"),
+    path(f"{SERVICE}/<str:username>/tokens", ServiceTokenList.as_view(), name="service_tokens"),
+    path(
+        f"{SERVICE}/<str:username>/tokens/<api_number:id>", ServiceTokenDetail.as_view(), name="service_token"
+    ),
+    path(
+        f"{SERVICE}/<str:username>/tokens/<api_number:id>/rotate",
+        ServiceTokenRotate.as_view(),
+        name="service_token_rotate",
+    ),
     path("uploads", UploadList.as_view(), name="uploads"),
     path("uploads/part/<str:token>", UploadPart.as_view(), name="upload_part"),
     path("uploads/<str:uid>", UploadDetail.as_view(), name="upload"),

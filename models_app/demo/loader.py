@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from models_app.models import Notice, OutboxEvent, RegisteredModel, Team, User
-from models_app.registry import notices, people
+from models_app.registry import notices, people, service_accounts
 from models_app.registry.access import Actor
 from models_app.registry.search import index as search_index
 
@@ -97,6 +97,15 @@ def _people() -> dict[str, Actor]:
     logins = {login["username"] for login in LOGINS}
     users: dict[str, User] = {}
     for username, (first, last, roles) in PEOPLE.items():
+        if username in MACHINES:
+            given = {teams[slug]: role for slug, role in roles.items()}
+            users[username] = service_accounts.create_account(
+                username, name=f"{first} {last}", roles=given, by=system
+            )
+            people.create_token(
+                user=users[username], name="training cluster", scopes=["read", "write"], by=system
+            )
+            continue
         users[username] = people.create_user(
             username,
             email=f"{username}@acme.example",

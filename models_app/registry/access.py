@@ -309,6 +309,16 @@ def may_read(actor: Actor, visibility: str, team_id: int | None) -> bool:
     return teams is None or (team_id is not None and team_id in teams)
 
 
+def manages_account(actor: Actor, user: User) -> bool:
+    """Whether this is a service account of which the actor manages every team; site admins manage all of them."""
+    if not user.is_service:
+        return False
+    if may(actor, Right.MANAGE_TEAM, None):
+        return True
+    teams = Membership.objects.filter(user=user).values_list("team_id", flat=True)
+    return bool(teams) and all(may(actor, Right.MANAGE_TEAM, team) for team in teams)
+
+
 def models_for(actor: Actor) -> RegisteredModelQuerySet:
     """The models the actor may read."""
     require_reading(actor)

@@ -128,7 +128,7 @@ def roles_of(people: Iterable[User]) -> dict[int, dict[str, str]]:
 def counts(person: User, one: Applied, model: RegisteredModel, roles: Mapping[str, str]) -> bool:
     """Whether this person's yes counts under a policy: has one of the roles, where the policy asks for it."""
     wanted = one.rules.approvals
-    if not person.is_active:
+    if not person.is_active or person.is_service:
         return False
     if person.is_superuser and Role.ADMIN in wanted.roles:
         return True
@@ -141,7 +141,7 @@ def is_own(person: User, version: ModelVersion, request: PromotionRequest | None
 
 
 def _may_promote(person: User, role: str | None) -> bool:
-    if not person.is_active:
+    if not person.is_active or person.is_service:
         return False
     return person.is_superuser or (role is not None and Right.PROMOTE in RIGHTS[role])
 
@@ -156,7 +156,7 @@ def may_review(actor: Actor, request: PromotionRequest, policies: list[Applied] 
 
     `policies` are those of the request, where they are known already.
     """
-    if actor.user is None or is_own(actor.user, request.version, request):
+    if actor.user is None or actor.user.is_service or is_own(actor.user, request.version, request):
         return False
     if may(actor, Right.PROMOTE, request.model.team_id):
         return True

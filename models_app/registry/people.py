@@ -18,13 +18,15 @@ from django.utils import timezone
 from models_app.models import ApiToken, Membership, Role, Scope, Team, User
 
 from . import audit, sessions
-from .access import Actor, Right, require, require_login, require_reading, require_scope
+from .access import Actor, Right, manages_account, require, require_login, require_reading, require_scope
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound, Unauthenticated
 from .names import check_team_slug
 from .prepared import Prepared
 
 # A marker that secret scanners can look for.
 TOKEN_PREFIX = "mdl_"
+# An automation asks for promotions and never says yes to one.
+SERVICE_ROLES = (Role.VIEWER, Role.CONTRIBUTOR, Role.OWNER)
 LAST_USED_EVERY = timedelta(minutes=1)
 
 
@@ -50,6 +52,14 @@ def create_user(
         is_staff=is_staff or is_site_admin,
         is_superuser=is_site_admin,
     )
+    insert_user(user, password=password)
+    audit.record("user.created", by=by, subject=username, after={"email": email, "site_admin": is_site_admin})
+    return user
+
+
+def insert_user(user: User, *, password: str | None) -> None:
+    """A part of the verbs that make accounts. Raises Invalid, AlreadyExists."""
+    username = user.username
     if User.objects.filter(username=username).exists():
         raise AlreadyExists(f"There is already a person “{username}”.")
     if password is not None:
@@ -57,8 +67,6 @@ def create_user(
     user.set_password(password)
     _full_clean(user, exclude=["password"])
     user.save()
-    audit.record("user.created", by=by, subject=username, after={"email": email, "site_admin": is_site_admin})
-    return user
 
 
 def _check_password(password: str, user: User) -> None:
@@ -163,6 +171,8 @@ def set_role(team: Team, *, user: User, role: str, by: Actor) -> Membership:
     require(by, Right.MANAGE_TEAM, team)
     if role not in Role.values:
         raise Invalid("role", f"One of {', '.join(Role.values)}.")
+    if user.is_service:
+        _check_service(user, role, by=by)
     Team.objects.select_for_update().get(pk=team.pk)
     former = Membership.objects.filter(team=team, user=user).first()
     if former is not None and former.role == Role.ADMIN and role != Role.ADMIN:
@@ -178,6 +188,17 @@ def set_role(team: Team, *, user: User, role: str, by: Actor) -> Membership:
         after={"role": role},
     )
     return membership
+
+
+def _check_service(user: User, role: str, *, by: Actor) -> None:
+    if role not in SERVICE_ROLES:
+        raise Invalid("role", f"A service account is {', '.join(SERVICE_ROLES[:-1])} or {SERVICE_ROLES[-1]}.")
+    if user.memberships.exists() and not manages_account(by, user):
+        # Else one team could take the account of another out of its hands.
+        raise Forbidden(
+            f"The service account {user} belongs to other teams too.",
+            next_step="Ask a site admin, or make an account of your own.",
+        )
 
 
 @transaction.atomic
@@ -212,14 +233,22 @@ def _digest(secret: str) -> str:
 def create_token(
     *, user: User, name: str, scopes: Iterable[str], by: Actor, expires_at: datetime | None = None
 ) -> tuple[ApiToken, str]:
-    """Make a token for oneself (site admins: for anyone). The secret is returned once and kept only as a SHA-256.
+    """Make a token for oneself, or for a service account whose teams one manages (site admins: for anyone).
+
+    The secret is returned once and kept only as a SHA-256.
 
     256 random bits need no slow hash. A call made with a token cannot make one with more scopes than its own.
     """
     require_login(by)
-    if by.user != user and not by.is_site_admin:
+    if user.is_service and not manages_account(by, user):
+        raise Forbidden(
+            "Who manages every team of a service account makes its tokens.", next_step="Ask a site admin."
+        )
+    if by.user != user and not (user.is_service or by.is_site_admin):
         raise Forbidden("You may make tokens for yourself only.", next_step="Ask a site admin.")
     require_scope(by, Right.ACCOUNT)
+    if not user.is_active:
+        raise Conflict(f"The account of {user} is not active.")
     chosen = sorted(set(scopes))
     if not name or not name.strip() or len(name) > 100:
         raise Invalid("name", "1 to 100 characters that say what the token is for.")
@@ -278,9 +307,12 @@ def find_token(secret: str) -> ApiToken:
 
 @transaction.atomic
 def revoke_token(token: ApiToken, *, by: Actor) -> ApiToken:
-    """Make a token useless from now on. One's own, or any for site admins. Repeating it changes nothing."""
+    """Make a token useless from now on. One's own, that of a service account whose teams one manages, or any for site
+    admins. Repeating it changes nothing.
+    """
     require_login(by)
-    if (by.user is None or by.user.pk != token.user_id) and not by.is_site_admin:
+    own = by.user is not None and by.user.pk == token.user_id
+    if not (own or by.is_site_admin or manages_account(by, token.user)):
         raise Forbidden("You may revoke your own tokens only.")
     if by.token_prefix != token.prefix:
         # The token at hand may always be given up.
@@ -292,8 +324,8 @@ def revoke_token(token: ApiToken, *, by: Actor) -> ApiToken:
     return token
 
 
-def _revoke_all(user: User, *, by: Actor) -> None:
-    """For good: an account that is active again starts without tokens."""
+def revoke_all(user: User, *, by: Actor) -> None:
+    """A part of verbs that asked for their right. For good: an account that is active again starts without tokens."""
     rows = ApiToken.objects.filter(user=user, revoked_at=None)
     if prefixes := sorted(rows.values_list("prefix", flat=True)):
         rows.update(revoked_at=timezone.now())
@@ -342,6 +374,8 @@ def set_account(
     Raises Forbidden, Invalid, Conflict when nobody would be left as site admin.
     """
     require(by, Right.MANAGE_TEAM, None)
+    if user.is_service and (is_staff or is_site_admin):
+        raise Invalid("is_staff", "A service account has roles in teams, and none on the site.")
     if user.is_superuser and not (is_site_admin and is_active):
         # Locked, so that two admins cannot take the right from each other at once.
         admins = list(
@@ -360,7 +394,7 @@ def set_account(
         user.save(update_fields=list(before))
         if not is_active:
             sessions.end_all(user, by=by)
-            _revoke_all(user, by=by)
+            revoke_all(user, by=by)
         after = {name: wanted[name] for name in before}
         audit.record("user.account_set", by=by, subject=user.username, before=before, after=after)
     return user

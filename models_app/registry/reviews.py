@@ -84,6 +84,8 @@ def review(
 def _require_review(by: Actor, request: PromotionRequest) -> None:
     require_login(by)
     require_scope(by, Right.PROMOTE)
+    if by.user is not None and by.user.is_service:
+        raise Forbidden("A service account cannot review.", next_step="A person has to say yes.")
     if by.user is not None and by.user.pk == request.version.created_by_id:
         raise Forbidden(f"You registered v{request.version.number}; somebody else has to approve.")
     if by.user is not None and by.user.pk == request.requested_by_id:

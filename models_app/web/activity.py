@@ -21,7 +21,10 @@ def model(request: PageRequest, name: str) -> HttpResponse:
     """Stage history as a timeline, and the audit of this model page by page."""
     shown = get_model(name, by=request.actor)
     listed = keyset_page(
-        audit.of_model(shown), order=[("id", "desc")], cursor=request.GET.get("cursor"), limit=PAGE
+        audit.of_model(shown).select_related("actor"),
+        order=[("id", "desc")],
+        cursor=request.GET.get("cursor"),
+        limit=PAGE,
     )
     context = frame(request, shown, "activity") | {
         "transitions": lifecycle.history(shown)[:PAGE],

@@ -78,7 +78,7 @@ class AuditForm(PageForm):
 @page()
 def audit(request: PageRequest) -> HttpResponse:
     """One page of records that fit the filters, and where the chain stands."""
-    rows = records.events_for(request.actor)
+    rows = records.events_for(request.actor).select_related("actor")
     if "" in request.GET.values():
         # A form sends every field; an address to pass on holds what was chosen.
         return redirect(_address(request.GET.dict()))

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from models_app.models import NoticeMode, Risk, Role, Scope, Team, Visibility
 from models_app.registry.errors import Invalid
 from models_app.registry.metadata import VERSION_FIELDS, Field
+from models_app.registry.people import SERVICE_ROLES
 
 _CLASSES = {
     forms.CheckboxInput: "form-check-input",
@@ -249,6 +250,11 @@ class TeamForm(PageForm):
 class MemberForm(PageForm):
     username = _text("Username", required=True, maxlength=150)
     role = forms.ChoiceField(label="Role", choices=Role.choices)
+
+
+class ServiceAccountForm(PageForm):
+    name = _text("Name", required=True, help="Letters, digits and @ . + - _", maxlength=150)
+    role = forms.ChoiceField(label="Role", choices=[(role.value, role.label) for role in SERVICE_ROLES])
 
 
 def version_field(field: Field) -> forms.Field:

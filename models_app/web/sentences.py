@@ -67,6 +67,8 @@ NOUNS: dict[str, dict[str, str]] = {
         "team.updated": "changed the team",
         "team.role_set": "set the role of",
         "team.member_removed": "took out of the team",
+        "service_account.created": "created the service account",
+        "service_account.deactivated": "deactivated the service account",
     },
     "Training": {
         "experiment.created": "created the experiment",

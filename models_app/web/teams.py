@@ -8,13 +8,13 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from models_app.models import Team, User
-from models_app.registry import people
+from models_app.registry import people, service_accounts
 from models_app.registry.access import Right, may, models_for, require_reading
 from models_app.registry.errors import Conflict, Invalid, NotFound
 from models_app.registry.metadata import find_person
 
 from .door import PageRequest, page, show_problems
-from .forms import MemberForm, TeamForm
+from .forms import MemberForm, ServiceAccountForm, TeamForm
 
 
 @page()
@@ -30,9 +30,15 @@ def teams(request: PageRequest) -> HttpResponse:
     return render(request, "teams/teams.html", {"rows": rows})
 
 
-def _show(
-    request: PageRequest, team: Team, *, form: TeamForm | None = None, member: MemberForm | None = None
+def show_team(
+    request: PageRequest,
+    team: Team,
+    *,
+    form: TeamForm | None = None,
+    member: MemberForm | None = None,
+    service: ServiceAccountForm | None = None,
 ) -> HttpResponse:
+    """The page, with the one of its forms that was refused."""
     manages = may(request.actor, Right.MANAGE_TEAM, team)
     members = team.memberships.select_related("user").order_by("user__username")
     context = {
@@ -41,10 +47,12 @@ def _show(
         # A public site shows its models, not its people.
         "memberships": members if request.actor.is_known else (),
         "models": models_for(request.actor).without_prompts().filter(team=team).order_by("-updated_at")[:20],
+        "accounts": service_accounts.of_team(team, by=request.actor) if manages else (),
+        "service": service or ServiceAccountForm(initial={"role": "contributor"}, auto_id="id_service_%s"),
         "form": form or TeamForm(initial={"name": team.name, "description": team.description}),
         "member": member or MemberForm(),
     }
-    failed = (form and form.errors) or (member and member.errors)
+    failed = (form and form.errors) or (member and member.errors) or (service and service.errors)
     return render(request, "teams/team.html", context, status=422 if failed else 200)
 
 
@@ -52,7 +60,7 @@ def _show(
 def team(request: PageRequest, slug: str) -> HttpResponse:
     """A team's people, roles and models; its admins change name and description."""
     if request.method != "POST":
-        return _show(request, people.get_team(slug, by=request.actor))
+        return show_team(request, people.get_team(slug, by=request.actor))
     shown = people.get_team(slug, by=request.actor, right=Right.MANAGE_TEAM)
     form = TeamForm(request.POST)
     if form.is_valid():
@@ -63,7 +71,7 @@ def team(request: PageRequest, slug: str) -> HttpResponse:
         else:
             messages.success(request, "The team is saved.")
             return redirect("web:team", slug)
-    return _show(request, shown, form=form)
+    return show_team(request, shown, form=form)
 
 
 @page("POST", login=True)
@@ -81,7 +89,7 @@ def set_member(request: PageRequest, slug: str) -> HttpResponse:
         else:
             messages.success(request, f"{user} is {form.cleaned_data['role']} of {shown.slug}.")
             return redirect("web:team", slug)
-    return _show(request, shown, member=form)
+    return show_team(request, shown, member=form)
 
 
 @page("POST", login=True)

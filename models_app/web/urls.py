@@ -18,6 +18,7 @@ from . import (
     search,
     second_factor,
     security,
+    service_accounts,
     teams,
     uploads,
     versions,
@@ -46,6 +47,10 @@ urlpatterns = [
     path("teams/<slug:slug>/", teams.team, name="team"),
     path("teams/<slug:slug>/members/", teams.set_member, name="set_member"),
     path("teams/<slug:slug>/members/<str:username>/remove/", teams.remove_member, name="remove_member"),
+    path("teams/<slug:slug>/service-accounts/", service_accounts.create, name="service_account_create"),
+    path(
+        "teams/<slug:slug>/service-accounts/<str:username>/", service_accounts.account, name="service_account"
+    ),
     path("teams/<slug:slug>/policies/", policies.of_team, name="team_policies"),
     path("policies/", policies.of_site, name="policies"),
     path("approvals/", approvals.inbox, name="approvals"),

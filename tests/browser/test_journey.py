@@ -19,6 +19,11 @@ COMPLETE = {
 @pytest.fixture(scope="module")
 def company(shared_live):
     """A model with two versions in production one after the other, and one that lacks everything."""
+    with shared_live.client("erin") as erin:
+        bot = {"username": "bot", "role": "contributor"}
+        assert erin.post("/api/v1/teams/risk/service-accounts", json=bot).status_code == 201
+        token = {"name": "nightly", "scopes": ["write"]}
+        assert erin.post("/api/v1/teams/risk/service-accounts/bot/tokens", json=token).status_code == 201
     with shared_live.client("bob") as bob, shared_live.client("carol") as carol:
         for number, value in enumerate((0.8, 0.9), start=1):
             metadata = {"create_model": True, **COMPLETE, "metrics": {"f1": value}}
@@ -150,6 +155,7 @@ PAGES = [
     "/account/tokens/",
     "/teams/",
     "/teams/risk/",
+    "/teams/risk/service-accounts/bot/",
     f"/teams/risk/policies/?version={NAME}@2",
     "/policies/",
     "/approvals/",

@@ -14,10 +14,21 @@ from models_app.models import (
     PromotionRequest,
     Run,
     Stage,
+    User,
     Verdict,
     Webhook,
 )
-from models_app.registry import catalog, checks, policies, promotions, reviews, runs, webhooks
+from models_app.registry import (
+    catalog,
+    checks,
+    policies,
+    promotions,
+    reviews,
+    runs,
+    service_accounts,
+    webhooks,
+)
+from models_app.registry import people as people_verbs
 from models_app.registry.access import get_model, get_version
 from tests import builders
 from tests.house import query_counts
@@ -47,6 +58,7 @@ ROUTES = {
     "web:tokens": "/account/tokens/",
     "web:teams": "/teams/",
     "web:team": "/teams/risk/",
+    "web:service_account": "/teams/risk/service-accounts/bot/",
     "web:approvals": "/approvals/?tab=asked",
     "web:promotion": "/approvals/{request}/",
     "web:policies": "/policies/?stage=archived",
@@ -94,6 +106,8 @@ ROUTES = {
     "api:webhook": "/api/v1/webhooks/{hook}",
     "api:teams": "/api/v1/teams",
     "api:team": "/api/v1/teams/risk",
+    "api:service_accounts": "/api/v1/teams/risk/service-accounts",
+    "api:service_tokens": "/api/v1/teams/risk/service-accounts/bot/tokens",
 }
 # URL name → why there is no number for it.
 CHANGES = "changes something"
@@ -116,6 +130,10 @@ UNCOUNTED: dict[str, str] = {
     "api:policy_dry_run": "asks as api:requirements does",
     "api:run_log": CHANGES,
     "api:token": CHANGES,
+    "api:service_account": CHANGES,
+    "api:service_token": CHANGES,
+    "api:service_token_rotate": CHANGES,
+    "web:service_account_create": CHANGES,
     "api:webhook_test": CHANGES,
     "web:theme": CHANGES,
     "web:revoke_token": CHANGES,
@@ -179,6 +197,12 @@ def one_of_each(people) -> None:
     AuditCheckpoint.objects.create(position=1, hash="0" * 64, public_key="", signature="")
     webhook(people)
     token(by)
+    service_account(people, "bot")
+
+
+def service_account(people, name: str) -> None:
+    made = service_accounts.create_account(name, roles={people.risk: "contributor"}, by=people.erin)
+    people_verbs.create_token(user=made, name="nightly", scopes=["read"], by=people.erin)
 
 
 def webhook(people) -> None:
@@ -207,9 +231,12 @@ def many_of_each(people) -> None:
         reviews.comment(PromotionRequest.objects.order_by("pk")[0], body=f"Comment {number}.", by=approver)
         policies.set_policy(stage=Stage.STAGING, model=other, rules={}, by=people.erin)
         policies.set_policy(stage=Stage.ARCHIVED, rules={"hours_in_stage": number}, by=people.root)
-    for _ in range(10):
+    bot = User.objects.get(username="bot")
+    for number in range(10):
         webhook(people)
         token(by)
+        service_account(people, f"bot-{number}")
+        people_verbs.create_token(user=bot, name=f"t{number}", scopes=["read"], by=people.erin)
 
 
 def read(response) -> None:
@@ -239,7 +266,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         if name not in there:
             continue
         path = path.format(**ids)
-        of_admins = name.partition(":")[2].startswith(("audit", "bundle", "webhook"))
+        of_admins = name.partition(":")[2].startswith(("audit", "bundle", "webhook", "service"))
         pages, calls = (admin_page, admin_api) if of_admins else (page, api)
         client = calls if name.startswith("api:") else pages
         first = client.get(path)  # also warms what is asked for once per process

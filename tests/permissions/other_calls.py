@@ -20,6 +20,8 @@ from .sending import (
     with_second_factor,
 )
 
+SERVICE = "/teams/risk/service-accounts/bot/"
+
 OTHER: dict[str, dict[str, list[Call]]] = {
     # --- Runs
     "start a run": {
@@ -98,6 +100,30 @@ OTHER: dict[str, dict[str, list[Call]]] = {
     "take roles away": {
         "pages": [form("/teams/risk/members/dave/remove/")],
         "admin": [form(ADMIN + "membership/{daves}/delete/", post="yes")],
+    },
+    "read service accounts": {
+        "pages": see(SERVICE),
+        "REST": see("/api/v1/teams/risk/service-accounts", f"/api/v1{SERVICE}tokens"),
+    },
+    "make a service account": {
+        "pages": [form("/teams/risk/service-accounts/", name="new-bot", role="contributor")],
+        "REST": [rest("POST", "teams/risk/service-accounts", username="new-bot", role="contributor")],
+    },
+    "make, rotate and revoke its tokens": {
+        "pages": [
+            form(SERVICE, action="make", name="x", scopes="read"),
+            form(SERVICE, action="rotate", token="{bots_token}"),
+            form(SERVICE, action="revoke", token="{bots_token}"),
+        ],
+        "REST": [
+            rest("POST", f"{SERVICE[1:]}tokens", name="x", scopes=["read"]),
+            rest("POST", SERVICE[1:] + "tokens/{bots_token}/rotate"),
+            rest("DELETE", SERVICE[1:] + "tokens/{bots_token}"),
+        ],
+    },
+    "deactivate a service account": {
+        "pages": [form(SERVICE, action="deactivate")],
+        "REST": [rest("DELETE", SERVICE[1:-1])],
     },
     "make a team": {"admin": [form(ADMIN + "team/add/", slug="new", name="New", description="")]},
     "make a person": {

@@ -31,9 +31,11 @@ from models_app.registry import (
     policies,
     promotions,
     runs,
+    service_accounts,
     tags,
     webhooks,
 )
+from models_app.registry import people as verbs
 from models_app.registry.access import Actor
 from models_app.registry.artifacts import trees
 from tests import builders
@@ -124,7 +126,10 @@ class World:
         delivery = Delivery.objects.create(
             webhook=hook, uid="d-1", name="registered_model.created", event=OutboxEvent.objects.first()
         )
+        bot = service_accounts.create_account("bot", roles={people.risk: "contributor"}, by=people.erin)
+        bots, _ = verbs.create_token(user=bot, name="bot", scopes=["write"], by=people.erin)
         return {
+            "bots_token": bots.pk,
             "experiment": fraud.pk,
             "gone": gone.pk,
             "run": run.uid,

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.urls import resolve
 
 from models_app.models import ApiToken, Stage
-from models_app.registry import lifecycle, promotions, runs
+from models_app.registry import lifecycle, promotions, runs, service_accounts
 from models_app.registry.access import Actor, get_model, get_version
 from tests import builders
 from tests.house.test_urls import ROWS
@@ -54,6 +54,7 @@ GET = {
     "/account/tokens/": READS,
     "/teams/": READS,
     "/teams/risk/": READS,
+    "/teams/risk/service-accounts/bot/": OF_ADMINS,
     "/teams/risk/policies/": READS,
     "/policies/": READS,
     "/approvals/": READS,
@@ -122,6 +123,8 @@ POST = [
     ("/teams/risk/", 0, {"name": "Risk"}, MAY_MANAGE),
     ("/teams/risk/members/", 0, {"username": "charlie", "role": "viewer"}, MAY_MANAGE),
     ("/teams/risk/members/dave/remove/", 0, {}, MAY_MANAGE),
+    ("/teams/risk/service-accounts/", 0, {"name": "new-bot", "role": "owner"}, MAY_MANAGE),
+    ("/teams/risk/service-accounts/bot/", 0, {"action": "deactivate"}, MAY_MANAGE),
     ("/account/", 0, {"first_name": "New", "notice_mode": "digest"}, GOES_ON),
     ("/account/theme/", 0, {"theme": "dark"}, [302] * 8),
     ("/account/sessions/999/end/", 0, {}, [404] * 7 + ["login"]),
@@ -153,6 +156,7 @@ def shown(people, pages, model, private):
     token. Everyone is logged in. Each model with what its addresses and forms hold.
     """
     token(people.bob)
+    service_accounts.create_account("bot", roles={people.risk: "contributor"}, by=people.erin)
     runs.create_run(by=Actor.system(), uid=RUN)
     found = {}
     for key, one in (("model", model), ("private", private)):
