@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from models_app.models import ApiToken, Membership, Team, User
-from models_app.registry import logins, people, second_factor, service_accounts, sessions
+from models_app.registry import leavers, logins, people, second_factor, service_accounts, sessions
 from models_app.registry.access import Right, may
 
 from .base import RegistryAdmin, actor_of, each
@@ -49,6 +49,9 @@ class UserAdmin(RegistryAdmin):
     readonly_fields = ("username", "is_service", "date_joined", "last_login")
     actions = ("release", "end_sessions", "reset_second_factor")
 
+    def view_on_site(self, obj: User) -> str | None:
+        return None if obj.is_service else reverse("web:leaving", args=[obj.username])
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return actor_of(request).is_site_admin
 
@@ -75,7 +78,7 @@ class UserAdmin(RegistryAdmin):
                 made = people.create_user(data["username"], password=data.get("password1") or None, by=actor)
             obj.pk, obj._state.adding = made.pk, False
             return
-        people.set_account(
+        leavers.set_account(
             User.objects.get(pk=obj.pk),
             by=actor,
             is_active=data["is_active"],

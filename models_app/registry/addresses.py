@@ -14,6 +14,11 @@ def of_request(number: int) -> str:
     return reverse("web:promotion", kwargs={"number": number})
 
 
+def of_model(name: str) -> str:
+    """The page of a model."""
+    return reverse("web:model", kwargs={"name": name})
+
+
 def of_version(name: str, number: int) -> str:
     """The page of a version."""
     return reverse("web:version", kwargs={"name": name, "rev": str(number)})

@@ -36,6 +36,7 @@ RESERVED = frozenset(
         "model-versions",
         "models",
         "oauth",
+        "people",
         "policies",
         "readyz",
         "register",

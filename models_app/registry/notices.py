@@ -106,6 +106,10 @@ def _asked(case: Happening) -> Q:
     return Q(pk__in=case.facts.get("reviewer_ids") or [])
 
 
+def _heir(case: Happening) -> Q:
+    return Q(pk=case.facts.get("heir_id") or 0)
+
+
 def _taking_part(case: Happening) -> Q:
     """Who asked, who was asked, and whoever said something."""
     request = case.request
@@ -199,6 +203,7 @@ def _line(template: str) -> Callable[[Happening], str]:
     return lambda case: template.format(who=case.who, what=case.what)
 
 
+HANDED_OVER = "model.handed_over"
 # Outbox event → who is told, and the subject; an empty one tells nobody.
 RULES: dict[str, tuple[Who, Callable[[Happening], str]]] = {
     "promotion.requested": (_approvers, _line("Review wanted by {who}: {what}")),
@@ -216,6 +221,7 @@ RULES: dict[str, tuple[Who, Callable[[Happening], str]]] = {
     ),
     "promotion.review_due": (_later_reviewers, _line("An emergency still waits for its review: {what}")),
     "promotion.reviewed_after": (_taking_part, _line("Emergency reviewed by {who}: {what}")),
+    HANDED_OVER: (_heir, lambda case: f"You answer for {case.model.name} now, says {case.who}"),
     standard_events.MOVED: (_concerned, _moved),
 }
 URGENT = frozenset({"promotion.emergency"})
@@ -271,6 +277,8 @@ def _read(event: OutboxEvent) -> Happening | None:
     model = RegisteredModel.objects.select_related("team").filter(pk=event.model_ref or 0).first()
     if model is None:
         return None
+    if event.name == HANDED_OVER:
+        return Happening(event, model, None)
     requests = PromotionRequest.objects.select_related("version")
     if "request" in event.payload:
         request = requests.filter(pk=event.payload["request"]).first()
@@ -281,6 +289,8 @@ def _read(event: OutboxEvent) -> Happening | None:
 def _path(case: Happening) -> str:
     if case.request is not None:
         return addresses.of_request(case.request.pk)
+    if case.event.name == HANDED_OVER:
+        return addresses.of_model(case.model.name)
     number = case.facts.get("restored") or case.facts["version"]
     return addresses.of_version(case.model.name, number)
 

@@ -257,6 +257,23 @@ class ServiceAccountForm(PageForm):
     role = forms.ChoiceField(label="Role", choices=[(role.value, role.label) for role in SERVICE_ROLES])
 
 
+class LeavingForm(PageForm):
+    heir = _text(
+        "Heir", help="Username of who takes over; needs a role in the teams that registers.", maxlength=150
+    )
+    heirs = _text("Other heirs", rows=3, help="One model a line: team/model=username.", maxlength=100_000)
+    take_over_roles = forms.BooleanField(
+        label="The heir becomes what this person alone is in a team", required=False
+    )
+    reason = _text("Reason", maxlength=2000)
+
+    def clean_heirs(self) -> dict[str, str]:
+        lines = [line.strip() for line in self.cleaned_data["heirs"].splitlines() if line.strip()]
+        if any(not all(part.strip() for part in line.partition("=")) for line in lines):
+            raise forms.ValidationError("One model a line: team/model=username.")
+        return {name.strip(): who.strip() for name, _, who in (line.rpartition("=") for line in lines)}
+
+
 def version_field(field: Field) -> forms.Field:
     """The form field of a metadata field."""
     from models_app.models import PiiUsage

@@ -13,6 +13,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "model.tag_set": "set a tag of",
         "model.tag_deleted": "removed a tag of",
         "model.renamed": "renamed a model to",
+        "model.handed_over": "handed over the model",
         "model.deleted": "deleted the model",
     },
     "Versions": {
@@ -63,6 +64,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "token.created": "made the token",
         "token.revoked": "revoked the token",
         "token.all_revoked": "revoked the tokens of",
+        "person.left": "saw off",
         "team.created": "created the team",
         "team.updated": "changed the team",
         "team.role_set": "set the role of",

@@ -156,6 +156,7 @@ PAGES = [
     "/teams/",
     "/teams/risk/",
     "/teams/risk/service-accounts/bot/",
+    "/people/alice/leaving/",
     f"/teams/risk/policies/?version={NAME}@2",
     "/policies/",
     "/approvals/",

@@ -59,6 +59,7 @@ ROUTES = {
     "web:teams": "/teams/",
     "web:team": "/teams/risk/",
     "web:service_account": "/teams/risk/service-accounts/bot/",
+    "web:leaving": "/people/alice/leaving/",
     "web:approvals": "/approvals/?tab=asked",
     "web:promotion": "/approvals/{request}/",
     "web:policies": "/policies/?stage=archived",
@@ -252,6 +253,8 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
     # What takes an admin of the team.
     admin_page = Client(raise_request_exception=False)
     admin_page.force_login(people.erin.user)
+    root_page = Client(raise_request_exception=False)
+    root_page.force_login(people.root.user)
     admin_api = Client(headers={"Authorization": f"Bearer {token(people.erin)}"})
     ids = {
         "run": Run.objects.order_by("pk")[0].uid,
@@ -268,7 +271,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         path = path.format(**ids)
         of_admins = name.partition(":")[2].startswith(("audit", "bundle", "webhook", "service"))
         pages, calls = (admin_page, admin_api) if of_admins else (page, api)
-        client = calls if name.startswith("api:") else pages
+        client = calls if name.startswith("api:") else root_page if name == "web:leaving" else pages
         first = client.get(path)  # also warms what is asked for once per process
         read(first)
         if first.status_code != 200:

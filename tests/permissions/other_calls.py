@@ -125,6 +125,7 @@ OTHER: dict[str, dict[str, list[Call]]] = {
         "pages": [form(SERVICE, action="deactivate")],
         "REST": [rest("DELETE", SERVICE[1:-1])],
     },
+    "see somebody off": {"pages": [form("/people/dave/leaving/", heir="alice")]},
     "make a team": {"admin": [form(ADMIN + "team/add/", slug="new", name="New", description="")]},
     "make a person": {
         "admin": [
