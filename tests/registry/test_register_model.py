@@ -113,7 +113,7 @@ def test_update_records_before_and_after(people):
 
 
 def test_contributors_may_not_change_the_model(people):
-    model = builders.model(by=people.bob)
+    model = builders.model(by=people.alice)
     with pytest.raises(Forbidden):
         catalog.update_model(model, by=people.bob, purpose="Mine.")
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def model(people):
-    return builders.model(by=people.bob)
+    return builders.model(by=people.alice)
 
 
 def promote(model, people):

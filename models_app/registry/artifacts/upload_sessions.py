@@ -210,7 +210,7 @@ def _under_way(session: UploadSession, file: UploadFile) -> tuple[Arrival, dict[
         except NotFound:
             if _finish(session, file) is None:  # joined before, by one who died then
                 return None
-    proven = Blob.objects.filter(pk=file.sha256).exists()
+    proven = _is_kept(file.sha256)
     arrival = arrivals.begin(size=file.size, sha256=file.sha256, proven=proven)
     if arrival.way in (Way.WHOLE, Way.DIRECT):
         return arrival, {}
@@ -334,7 +334,12 @@ def _finish(session: UploadSession, file: UploadFile) -> UploadFile | None:
 def _went_straight(file: UploadFile) -> bool:
     """Whether the file can only be in its place because this session's address brought it there."""
     is_direct = storage.direct_store() is not None and file.size >= settings.DIRECT_MIN_BYTES
-    return is_direct and not Blob.objects.filter(pk=file.sha256).exists()
+    return is_direct and not _is_kept(file.sha256)
+
+
+def _is_kept(sha256: str) -> bool:
+    """Whether whole bytes are here for good: neither damaged nor about to be swept."""
+    return Blob.objects.filter(pk=sha256, damaged_at=None, condemned_at=None).exists()
 
 
 def _begin_anew(file: UploadFile) -> None:
