@@ -7,6 +7,7 @@ from . import (
     activity,
     approvals,
     audit,
+    client_file,
     compare,
     compliance,
     converters,
@@ -33,6 +34,7 @@ MODEL = "models/<model:name>/"
 VERSION = "models/<model:name>@<rev:rev>/"
 
 urlpatterns = [
+    path("client.py", client_file.client_file),
     path("", search.search, name="search"),
     path("register/", models.register, name="register_model"),
     path("account/", account.profile, name="profile"),

@@ -16,7 +16,9 @@ def test_import_contracts_are_kept():
 
 def test_settings_are_read_in_one_place():
     readers = []
-    for path in sorted(ROOT.glob("models_app/**/*.py")):
+    # The client runs on other machines, and has an environment of its own.
+    server = [path for path in ROOT.glob("models_app/**/*.py") if "client" not in path.parts]
+    for path in sorted(server):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv"):
                 readers.append(f"{path.relative_to(ROOT)}:{node.lineno}")

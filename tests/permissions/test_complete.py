@@ -25,6 +25,7 @@ WITHOUT_A_ROW = {
     "api/3.0/mlflow/server-info": "which version MLflow's clients talk to",
     "login/": "for whoever is not logged in yet",
     "logout/": "ends one's own session",
+    "client.py": "the command-line client; the same for everyone",
     "help/clients/": "how clients are set up; the same for everyone",
     "account/second-factor/": "one's own, and asks for it: see tests/web/test_second_factor.py",
     "account/password/": "one's own, and asks for it",

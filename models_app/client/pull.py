@@ -1,0 +1,200 @@
+"""Pull a version: fetch what the cache has not, verify every digest, put the folder in place at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from .cache import Cache, hash_file
+from .push import in_parallel
+from .transfer import DAMAGED, LOCAL, USAGE, Failure, Progress, Server
+
+SEGMENT = 64 << 20
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """`team/name@production` → name and revision; the newest version without one."""
+    name, _, revision = text.partition("@")
+    if not name:
+        raise Failure("Name a model: team/name@production, team/name@3.", USAGE)
+    return name, revision or "latest"
+
+
+def safe_path(path: str) -> str:
+    """A path that stays in its folder on any system. Raises Failure, whatever the server says."""
+    parts = path.split("/")
+    hidden = any(ord(char) < 32 for char in path) or "\\" in path or ":" in path
+    if hidden or not path or any(part in ("", ".", "..") for part in parts):
+        raise Failure(f"The registry names a file {ascii(path)[:100]}: refused.", DAMAGED)
+    return path
+
+
+@dataclass
+class Fetching:
+    """Bytes on their way into the cache, in segments."""
+
+    sha256: str
+    size: int
+    path: str
+    part: Path
+    left: set[int] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def notes(self) -> Path:
+        return self.part.with_suffix(".segments")
+
+    def open(self) -> None:
+        """Go on where an earlier pull stopped."""
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        wanted = set(range(max(-(-self.size // SEGMENT), 1)))
+        done: set[int] = set()
+        with suppress(OSError, ValueError):
+            if self.part.stat().st_size == self.size:
+                done = {int(line) for line in self.notes.read_text().split()}
+        if not done:
+            self.notes.unlink(missing_ok=True)
+            with self.part.open("wb") as file:
+                file.truncate(self.size)
+        self.left = wanted - done
+
+    def length(self, number: int) -> int:
+        return min(SEGMENT, self.size - number * SEGMENT)
+
+
+class Pull:
+    """One pull: `run` puts the folder in place and tells what is in it."""
+
+    def __init__(self, server: Server, cache: Cache, progress: Progress, *, parallel: int) -> None:
+        self.server, self.cache, self.progress, self.parallel = server, cache, progress, parallel
+        self.fetched = 0
+        self._lock = threading.Lock()
+
+    def run(self, name: str, revision: str, target: Path, *, force: bool, copy: bool) -> dict[str, Any]:
+        self._check_target(target, force=force)
+        version: dict[str, Any] = self.server.ask("GET", f"models/{quote(name)}/versions/{quote(revision)}")
+        base = f"models/{quote(version['model'])}/versions/{version['version']}/files"
+        files = [(safe_path(row["path"]), row["sha256"], row["size"]) for row in self.server.pages(base)]
+        for _, sha256, _ in files:
+            if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+                raise Failure("The registry names a digest that is none.", DAMAGED)
+        self._fetch(base, {sha256: (path, size) for path, sha256, size in files})
+        self._place(files, target, force=force, copy=copy)
+        return version
+
+    def _check_target(self, target: Path, *, force: bool) -> None:
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            raise Failure(f"{target} is there and no folder.", LOCAL)
+        if target.is_dir() and any(target.iterdir()) and not force:
+            raise Failure(f"{target} is not empty. --force replaces it.", LOCAL)
+
+    # --- Fetching ---------------------------------------------------------------------------------------------
+
+    def _fetch(self, base: str, wanted: dict[str, tuple[str, int]]) -> None:
+        missing: list[Fetching] = []
+        lock = threading.Lock()
+
+        def look(one: tuple[str, tuple[str, int]]) -> None:
+            sha256, (path, size) = one
+            if not self.cache.whole(sha256, size):
+                part = self.cache.blob(sha256).with_suffix(".part")
+                with lock:
+                    missing.append(Fetching(sha256, size, path, part))
+
+        in_parallel(self.parallel, look, wanted.items())
+        if not missing:
+            return
+        for one in missing:
+            one.open()
+        jobs = [(one, number) for one in missing for number in sorted(one.left)]
+        self.progress.begin("fetching", sum(one.length(number) for one, number in jobs))
+        in_parallel(self.parallel, lambda job: self._segment(base, *job), jobs)
+        for one in missing:
+            if not one.left and one.part.exists():
+                self._verify(one, hash_file(one.part))
+
+    def _segment(self, base: str, one: Fetching, number: int) -> None:
+        whole = one.size <= SEGMENT
+        digest = ""
+        with one.part.open("r+b", buffering=0) as file:
+            if one.size:
+                path, length = f"{base}/{quote(one.path)}", one.length(number)
+                digest = self.server.fetch(
+                    path, start=number * SEGMENT, length=length, whole=whole, into=file
+                )
+                with self._lock:
+                    self.fetched += length
+                self.progress.add(length)
+        with one.lock:
+            one.left.discard(number)
+            if not whole:
+                with one.notes.open("a") as notes:
+                    notes.write(f"{number}\n")
+            last = not one.left
+        if last:
+            self._verify(one, digest if whole and digest else hash_file(one.part))
+
+    def _verify(self, one: Fetching, digest: str) -> None:
+        one.notes.unlink(missing_ok=True)
+        if digest != one.sha256:
+            one.part.unlink(missing_ok=True)
+            raise Failure(f"{one.path} came with the digest {digest}, not {one.sha256}.", DAMAGED)
+        one.part.chmod(0o444)
+        one.part.replace(self.cache.blob(one.sha256))
+
+    # --- In place ---------------------------------------------------------------------------------------------
+
+    def _place(self, files: list[tuple[str, str, int]], target: Path, *, force: bool, copy: bool) -> None:
+        target = target.absolute()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.pulling"
+        made.mkdir()
+        former = None
+        try:
+            for path, sha256, _ in files:
+                full = made / path
+                full.parent.mkdir(parents=True, exist_ok=True)
+                _link(self.cache.blob(sha256), full, copy=copy)
+            if target.exists():
+                if any(target.iterdir()) and not force:
+                    raise Failure(f"{target} is not empty. --force replaces it.", LOCAL)
+                former = made.with_suffix(".former")
+                target.rename(former)
+            made.rename(target)
+        except OSError as error:
+            if former is not None and not target.exists():
+                former.rename(target)
+            raise Failure(f"{target} cannot be written: {error.strerror}.", LOCAL) from error
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+            if former is not None and target.exists():
+                shutil.rmtree(former, ignore_errors=True)
+
+
+def _link(source: Path, target: Path, *, copy: bool) -> None:
+    if not copy:
+        try:
+            os.link(source, target)
+            return
+        except OSError:
+            pass  # Another file system, or one without links.
+    shutil.copyfile(source, target)
+
+
+def explain(server: Server, name: str, revision: str, stage: str) -> list[dict[str, Any]]:
+    """What keeps a version out of a stage."""
+    path = f"models/{quote(name)}/versions/{quote(revision)}/explain?to={quote(stage)}"
+    found: list[dict[str, Any]] = server.ask("GET", path)
+    return found
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

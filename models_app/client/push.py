@@ -1,0 +1,288 @@
+"""Push a folder: hash what is there, send what the registry has not, seal it into a version."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+import stat as kinds
+import threading
+import time
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from .cache import Cache, hash_file, state
+from .transfer import DAMAGED, LOCAL, REFUSED, UNMET, Failure, Many, Progress, Section, Server
+
+DECLARED_AT_ONCE = 4000
+FILES_AT_ONCE = 200
+BUNDLE_FILES = 200
+BUNDLE_BYTES = 16 << 20
+LOOK_EVERY = 3.0
+
+
+@dataclass(frozen=True)
+class Local:
+    """A file to push, as it was when it was found."""
+
+    path: str
+    full: Path
+    stat: os.stat_result
+
+    @property
+    def size(self) -> int:
+        return self.stat.st_size
+
+    def check(self) -> None:
+        """Raises Failure when it is no longer what it was."""
+        try:
+            now = self.full.stat(follow_symlinks=False)
+        except OSError as error:
+            raise Failure(f"{self.full} is gone: {error.strerror}.", LOCAL) from error
+        if state(now) != state(self.stat):
+            raise Failure(f"{self.full} changed while it was pushed. Push again when it rests.", LOCAL)
+
+
+def find_files(folder: Path, exclude: Sequence[str] = ()) -> list[Local]:
+    """All files below a folder, or the one file. Symbolic links and what is no file are refused, never followed."""
+    if folder.is_file() and not folder.is_symlink():
+        return [Local(folder.name, folder.absolute(), folder.stat())]
+    if not folder.is_dir():
+        raise Failure(f"{folder} is no folder.", LOCAL)
+    found: list[Local] = []
+    waiting = [(folder.absolute(), "")]
+    while waiting:
+        at, prefix = waiting.pop()
+        try:
+            entries = sorted(os.scandir(at), key=lambda entry: entry.name)
+        except OSError as error:
+            raise Failure(f"{at} cannot be read: {error.strerror}.", LOCAL) from error
+        for entry in entries:
+            path = unicodedata.normalize("NFC", prefix + entry.name)
+            if any(fnmatch.fnmatch(path, one) or fnmatch.fnmatch(entry.name, one) for one in exclude):
+                continue
+            info = entry.stat(follow_symlinks=False)
+            if kinds.S_ISDIR(info.st_mode):
+                waiting.append((Path(entry.path), path + "/"))
+            elif kinds.S_ISREG(info.st_mode):
+                found.append(Local(path, Path(entry.path), info))
+            else:
+                what = "a symbolic link" if kinds.S_ISLNK(info.st_mode) else "no file"
+                raise Failure(f"{entry.path} is {what}. Copy what it means, or --exclude it.", LOCAL)
+    if not found:
+        raise Failure(f"{folder} has no files.", LOCAL)
+    return sorted(found, key=lambda file: file.path)
+
+
+def in_parallel(count: int, work: Callable[[Any], object], jobs: Iterable[Any]) -> None:
+    """Do all jobs, so many side by side; the first failure ends it."""
+    with ThreadPoolExecutor(count) as pool:
+        running: list[Future[object]] = [pool.submit(work, job) for job in jobs]
+        done, _ = wait(running, return_when=FIRST_EXCEPTION)
+        for future in running:
+            future.cancel()
+        for future in done:
+            if not future.cancelled():
+                future.result()
+
+
+def hash_files(files: list[Local], cache: Cache, progress: Progress, count: int) -> dict[Path, str]:
+    """The digest of each file, from the cache where it did not change."""
+    known = cache.digests([(file.full, file.stat) for file in files])
+    todo = [file for file in files if file.full not in known]
+    if todo:
+        progress.begin("hashing", sum(file.size for file in todo))
+    fresh: list[tuple[Path, os.stat_result, str]] = []
+
+    def work(file: Local) -> None:
+        try:
+            sha256 = hash_file(file.full)
+        except OSError as error:
+            raise Failure(f"{file.full} cannot be read: {error.strerror}.", LOCAL) from error
+        file.check()
+        fresh.append((file.full, file.stat, sha256))
+        progress.add(file.size)
+
+    in_parallel(count, work, todo)
+    cache.keep_digests(fresh)
+    return known | {path: sha256 for path, _, sha256 in fresh}
+
+
+class Push:
+    """One push: `run` gives the version as the registry answers it."""
+
+    def __init__(self, server: Server, cache: Cache, progress: Progress, *, parallel: int) -> None:
+        self.server, self.cache, self.progress, self.parallel = server, cache, progress, parallel
+        self._sent = 0
+        self._lock = threading.Lock()
+
+    @property
+    def sent(self) -> int:
+        """Bytes that were sent."""
+        return self._sent
+
+    def run(self, files: list[Local], *, model: str, metadata: dict[str, Any]) -> dict[str, Any]:
+        digests = hash_files(files, self.cache, self.progress, self.parallel)
+        by_digest = {digests[file.full]: file for file in files}
+        declared = [{"path": file.path, "sha256": digests[file.full], "size": file.size} for file in files]
+        listing = json.dumps([self.server.url, model, declared])
+        key = hashlib.sha256(listing.encode()).hexdigest()
+        upload, rows = self._resumed(key) or self._begun(key, model, metadata, declared)
+        path = f"uploads/{upload}"
+        todo = {row["sha256"]: row for row in rows if not row["present"]}
+        if todo:
+            self.progress.begin("sending", sum(row["size"] for row in todo.values()))
+            self._send(path, by_digest, todo)
+        for file in files:
+            file.check()
+        version: dict[str, Any] = self.server.ask("POST", f"{path}/seal", {"metadata": metadata}, key=upload)
+        self.cache.keep_upload(key, None)
+        return version
+
+    def _resumed(self, key: str) -> tuple[str, list[dict[str, Any]]] | None:
+        """The upload of the same files that was interrupted, and what it still lacks."""
+        uid = self.cache.upload(key)
+        if uid is None:
+            return None
+        try:
+            if self.server.ask("GET", f"uploads/{uid}")["sealed"]:
+                return None
+            rows = list(self.server.pages(f"uploads/{uid}/files"))
+        except Failure as failure:
+            if failure.problem.get("status") != 404:
+                raise
+            return None
+        self.progress.say(f"going on with the interrupted upload {uid}")
+        return uid, rows
+
+    def _begun(
+        self, key: str, model: str, metadata: dict[str, Any], declared: list[dict[str, Any]]
+    ) -> tuple[str, list[dict[str, Any]]]:
+        first = {"model": model, "metadata": metadata, "files": declared[:DECLARED_AT_ONCE]}
+        made = self.server.ask("POST", "uploads", first, key=uuid.uuid4().hex)
+        rows = list(made["files"])
+        for start in range(DECLARED_AT_ONCE, len(declared), DECLARED_AT_ONCE):
+            more = {"files": declared[start : start + DECLARED_AT_ONCE]}
+            answer = self.server.ask("POST", f"uploads/{made['id']}/files", more, key=uuid.uuid4().hex)
+            rows += answer["files"]
+        self.cache.keep_upload(key, made["id"])
+        return made["id"], rows
+
+    # --- Sending ----------------------------------------------------------------------------------------------
+
+    def _send(self, path: str, files: dict[str, Local], todo: dict[str, dict[str, Any]]) -> None:
+        small = [sha256 for sha256, row in todo.items() if row["bundle"]]
+        large = [sha256 for sha256, row in todo.items() if not row["bundle"]]
+        in_parallel(self.parallel, lambda some: self._bundle(path, files, some), _bundles(small, files))
+        for start in range(0, len(large), FILES_AT_ONCE):
+            self._send_large(path, files, large[start : start + FILES_AT_ONCE])
+
+    def _bundle(self, path: str, files: dict[str, Local], some: list[str]) -> None:
+        for sha256 in some:
+            files[sha256].check()
+        many = Many([(sha256, files[sha256].full, files[sha256].size) for sha256 in some])
+        self._watched(
+            [files[sha256] for sha256 in some], lambda: self.server.send_many(f"{path}/bundle", many)
+        )
+        self._count(sum(files[sha256].size for sha256 in some))
+
+    def _send_large(self, path: str, files: dict[str, Local], some: list[str]) -> None:
+        """Ask for addresses and send, till nothing is missing; then have the parts put together."""
+        again = 0
+        while True:
+            wanted = self.server.ask("POST", f"{path}/targets", {"sha256": some})["files"]
+            jobs = [(one["sha256"], part) for one in wanted for part in one["parts"]]
+            if not jobs:
+                break
+
+            def work(job: tuple[str, dict[str, Any]]) -> None:
+                sha256, part = job
+                file = files[sha256]
+                file.check()
+                section = Section(file.full, part["start"], part["size"])
+                self._watched([file], lambda: self.server.send_part(part, section))
+                self._count(part["size"])
+
+            in_parallel(self.parallel, work, jobs)
+            if all(one["missing"] == len(one["parts"]) for one in wanted):
+                try:
+                    self._complete(path, [one["sha256"] for one in wanted], files)
+                except Failure as failure:
+                    again += 1
+                    if failure.code != DAMAGED or again > 1:
+                        raise
+                    for one in wanted:
+                        files[one["sha256"]].check()
+                    self.progress.say(f"{failure} Sending it once more.")
+        self._complete(path, some, files)
+
+    def _complete(self, path: str, some: list[str], files: dict[str, Local]) -> None:
+        self._watched(
+            [files[sha256] for sha256 in some],
+            lambda: self.server.ask("POST", f"{path}/complete", {"sha256": some}),
+        )
+
+    def _watched(self, files: list[Local], work: Callable[[], object]) -> None:
+        """When it fails, say first whether a file changed meanwhile."""
+        try:
+            work()
+        except Failure as failure:
+            if failure.code == DAMAGED:
+                for file in files:
+                    file.check()
+            raise
+        except OSError as error:
+            raise Failure(f"{error.filename}: {error.strerror}.", LOCAL) from error
+
+    def _count(self, count: int) -> None:
+        with self._lock:
+            self._sent += count
+        self.progress.add(count)
+
+
+def _bundles(small: list[str], files: dict[str, Local]) -> list[list[str]]:
+    made: list[list[str]] = []
+    room = 0
+    for sha256 in small:
+        size = files[sha256].size
+        if not made or len(made[-1]) >= BUNDLE_FILES or room < size:
+            made.append([])
+            room = BUNDLE_BYTES
+        made[-1].append(sha256)
+        room -= size
+    return made
+
+
+# --- Promotion ------------------------------------------------------------------------------------------------
+
+
+def promote(
+    server: Server, version: dict[str, Any], *, stage: str, reason: str, progress: Progress, patience: float
+) -> dict[str, Any]:
+    """Ask for a stage. With patience (seconds) waits for the decision when it takes one. Raises Failure(UNMET)."""
+    path = f"models/{quote(version['model'])}/versions/{version['version']}/stage"
+    try:
+        server.ask("POST", path, {"to": stage, "reason": reason}, key=uuid.uuid4().hex)
+        return {"stage": stage, "state": "moved"}
+    except Failure as failure:
+        address = failure.problem.get("promotion_request")
+        if not address or not patience:
+            raise
+        progress.say(f"waiting for the decision on {address}")
+    number, end = str(address).rstrip("/").rpartition("/")[2], time.monotonic() + patience
+    while True:
+        state_now = server.ask("GET", f"requests/{number}")["state"]
+        if state_now == "promoted":
+            return {"stage": stage, "state": "moved", "request": address}
+        if state_now not in ("open", "changes_requested"):
+            raise Failure(f"The request {address} was {state_now}.", REFUSED)
+        if time.monotonic() > end:
+            raise Failure(f"Nobody decided on {address} in time.", UNMET)
+        time.sleep(LOOK_EVERY)

@@ -1,0 +1,205 @@
+"""The command line against a real server, as its users run it: pushed, killed, resumed, pulled, tampered with."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.live import ROOT, serve
+
+BIG = 70 << 20
+META = ["--metric", "f1=0.9", "--dataset-name", "tx", "--dataset-version", "7", "--license", "MIT"]
+
+
+@pytest.fixture(scope="module")
+def live(live_template, tmp_path_factory):
+    """One server for all: each test has its own models."""
+    with serve(live_template, tmp_path_factory.mktemp("client")) as server:
+        yield server
+
+
+class Shell:
+    """Runs `modelry` as one person, on a machine of her own."""
+
+    def __init__(self, live, home: Path) -> None:
+        self.live, self.home = live, home
+        self.command = [sys.executable, "-m", "models_app.client"]
+        self.more: dict[str, str] = {}
+
+    def environment(self, who: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
+        here = {"HOME": str(self.home), "MODELRY_CACHE": str(self.home / f"cache-{who}")}
+        token = {"MODELRY_URL": self.live.url, "MODELRY_TOKEN": self.live.tokens[who]}
+        return {**kept, **here, **token, **self.more}
+
+    def start(self, *arguments: str, who: str = "bob") -> subprocess.Popen:
+        return subprocess.Popen(
+            [*self.command, *map(str, arguments)],
+            env=self.environment(who),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str, who: str = "bob", code: int = 0) -> dict:
+        process = self.start(*arguments, "--json", who=who)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code, (process.returncode, out, err)
+        assert self.live.tokens[who] not in out + err
+        return json.loads(out) if out else {"stderr": err}
+
+
+@pytest.fixture
+def modelry(live, tmp_path):
+    return Shell(live, tmp_path)
+
+
+def folder(at: Path, **files: bytes) -> Path:
+    for path, content in {"config.json": b"{}", "deep/empty": b"", **files}.items():
+        full = at / path
+        full.parent.mkdir(parents=True, exist_ok=True)
+        full.write_bytes(content)
+        os.utime(full, (1_700_000_000, 1_700_000_000))
+    return at
+
+
+def content(at: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(at)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in at.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_there_and_back_again(modelry, tmp_path):
+    model = folder(tmp_path / "model", **{"weights.bin": os.urandom(BIG), "naïve name.txt": b"x"})
+    first = modelry("push", model, "--model", "risk/round", "--create", *META)
+    assert (first["version"], first["files"]) == (1, 4)
+    assert first["sent"] >= BIG
+    second = modelry("push", model, "--model", "risk/round", *META)
+    assert (second["version"], second["sent"]) == (2, 0)
+
+    pulled = modelry("pull", "risk/round@1", tmp_path / "out")
+    assert content(tmp_path / "out") == content(model)
+    assert pulled["fetched"] >= BIG
+    modelry("pull", "risk/round", tmp_path / "out", code=7)
+    assert modelry("pull", "risk/round", tmp_path / "out", "--force")["fetched"] == 0
+    # What was damaged in the cache is fetched again, and never handed on.
+    cached = modelry.home / "cache-bob/blobs" / hashlib.sha256(b"x").hexdigest()[:2]
+    (path,) = cached.iterdir()
+    path.chmod(0o600)
+    path.write_bytes(b"y")
+    assert modelry("pull", "risk/round", tmp_path / "other")["fetched"] == 1
+    assert content(tmp_path / "other") == content(model)
+
+
+def test_killed_in_the_middle_and_resumed(live, modelry, tmp_path):
+    model = folder(tmp_path / "model", **{f"weights{n}.bin": os.urandom(BIG) for n in range(3)})
+    process = modelry.start("push", model, "--model", "risk/killed", "--create", "--parallel", "2")
+    incoming = Path(live.home, "artifacts", "incoming")
+    deadline = time.monotonic() + 30
+    while not list(incoming.glob("*.parts/1.*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    live.kill()
+    process.kill()
+    process.communicate()
+    live.start()
+    with live.client("bob") as client:
+        assert client.get("/api/v1/models/risk/killed").status_code == 404
+    done = modelry("push", model, "--model", "risk/killed", "--create")
+    assert done["version"] == 1
+    assert done["sent"] < 3 * BIG
+    modelry("pull", "risk/killed@1", tmp_path / "out")
+    assert content(tmp_path / "out") == content(model)
+
+
+def test_a_restarted_server_is_only_a_pause(live, modelry, tmp_path):
+    model = folder(tmp_path / "model", **{f"weights{n}.bin": os.urandom(BIG) for n in range(2)})
+    process = modelry.start("push", model, "--model", "risk/paused", "--create", "--json")
+    time.sleep(0.6)
+    live.kill()
+    live.start()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["version"] == 1
+
+
+def test_two_push_the_same_bytes_at_once(modelry, tmp_path):
+    model = folder(tmp_path / "model", **{"weights.bin": os.urandom(BIG)})
+    people = ("bob", "alice")
+    pushes = [
+        modelry.start("push", model, "--model", "risk/both", "--create", "--json", who=who) for who in people
+    ]
+    ended = [push.communicate(timeout=60) for push in pushes]
+    assert [push.returncode for push in pushes] == [0, 0], ended
+    assert sorted(json.loads(out)["version"] for out, _ in ended) == [1, 2]
+
+
+def test_refusals_have_their_codes(modelry, tmp_path):
+    model = folder(tmp_path / "model")
+    modelry("push", model, "--model", "risk/none", code=3)
+    modelry("push", model, "--model", "risk/none", "--create", who="dave", code=3)
+    usage = modelry.start("push")
+    usage.communicate()
+    assert usage.returncode == 2
+    modelry("push", model, "--model", "risk/none", "--metric", "f1", code=2)
+    pushed = modelry(
+        "push", model, "--model", "risk/unmet", "--create", "--stage", "production", who="erin", code=4
+    )
+    assert pushed["version"] == 1
+    assert pushed["promotion"]["problem"]["missing"]
+    asked = modelry(
+        "push", model, "--model", "risk/asked", "--create", "--owner", "bob", *META, "--stage", "production",
+        "--reason", "better", code=4,
+    )  # fmt: skip
+    assert "/api/v1/requests/" in asked["promotion"]["problem"]["promotion_request"]
+    assert modelry("explain", "risk/unmet@1", code=4)["missing"]
+    (model / "link").symlink_to("config.json")
+    assert "symbolic link" in modelry("push", model, "--model", "risk/none", "--create", code=7)["error"]
+    (model / "link").unlink()
+    os.mkfifo(model / "pipe")
+    modelry("push", model, "--model", "risk/none", "--create", code=7)
+
+
+CI = {
+    "github": {
+        "GITHUB_ACTIONS": "true", "GITHUB_SHA": "abc123", "GITHUB_REF_NAME": "main", "GITHUB_RUN_ID": "42",
+        "GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "acme/fraud",
+    },
+    "gitlab": {
+        "GITLAB_CI": "true", "CI_COMMIT_SHA": "abc123", "CI_COMMIT_REF_NAME": "main", "CI_JOB_ID": "42",
+        "CI_PROJECT_URL": "https://gitlab.example/acme/fraud", "CI_JOB_URL": "https://gitlab.example/acme/fraud/-/jobs/42",
+    },
+    "jenkins": {
+        "JENKINS_URL": "https://ci.example/", "GIT_COMMIT": "abc123", "GIT_BRANCH": "origin/main", "BUILD_TAG": "42",
+        "GIT_URL": "https://git.example/acme/fraud.git", "BUILD_URL": "https://ci.example/job/fraud/42/",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("system", CI)
+def test_ci_fills_in_what_it_knows(live, modelry, tmp_path, system):
+    (tmp_path / "metrics.json").write_text('{"f1": 0.93}')
+    modelry.more = {**CI[system], "MODELRY_DATASET_NAME": "tx", "MODELRY_DATASET_VERSION": "2026-05"}
+    if system == "github":  # As a machine without the package does it.
+        (tmp_path / "client.py").write_text(live.client().get("/client.py").text)
+        modelry.command = [sys.executable, "-I", str(tmp_path / "client.py")]
+    made = modelry(
+        "ci-register", folder(tmp_path / "model"), "--model", f"risk/{system}", "--create", "--license", "MIT",
+        "--metrics-file", tmp_path / "metrics.json",
+    )  # fmt: skip
+    version = live.client("bob").get(made["url"]).json()
+    assert (version["code_commit"], version["dataset_version"], version["tags"]) == (
+        "abc123",
+        "2026-05",
+        {"branch": "main"},
+    )
+    assert version["training_run_id"] == "42"
+    assert "42" in version["reports"][0]["url"]
+    assert version["metrics"][0]["value"] == 0.93
