@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import tarfile
 import threading
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 from .cache import Cache, hash_file
 from .push import in_parallel
-from .transfer import DAMAGED, LOCAL, USAGE, Failure, Progress, Server
+from .transfer import DAMAGED, LOCAL, PIECE, USAGE, Failure, Progress, Server
 
 SEGMENT = 64 << 20
+# So many small files come as one archive, if it holds little else.
+SMALL, MANY = 4 << 20, 20
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -112,6 +116,11 @@ class Pull:
         in_parallel(self.parallel, look, wanted.items())
         if not missing:
             return
+        small = [one for one in missing if one.size <= SMALL]
+        total = sum(size for _, size in wanted.values())
+        if len(small) >= MANY and sum(one.size for one in small) * 2 >= total:
+            self._fetch_archive(base, small)
+            missing = [one for one in missing if not self.cache.blob(one.sha256).exists()]
         for one in missing:
             one.open()
         jobs = [(one, number) for one in missing for number in sorted(one.left)]
@@ -120,6 +129,31 @@ class Pull:
         for one in missing:
             if not one.left and one.part.exists():
                 self._verify(one, hash_file(one.part))
+
+    def _fetch_archive(self, base: str, small: list[Fetching]) -> None:
+        """Take small files out of the archive of all; what it lacks is fetched file by file."""
+        self.progress.begin("fetching", sum(one.size for one in small))
+        by_path = {one.path: one for one in small}
+
+        def take(stream: IO[bytes]) -> None:
+            try:
+                with tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE) as archive:
+                    for member in archive:
+                        one = by_path.get(member.name)
+                        content = archive.extractfile(member) if one is not None and member.isfile() else None
+                        if one is None or content is None or member.size != one.size:
+                            continue
+                        data = content.read()
+                        one.part.parent.mkdir(parents=True, exist_ok=True)
+                        one.part.write_bytes(data)
+                        self._verify(one, hashlib.sha256(data).hexdigest())
+                        del by_path[one.path]
+                        self.fetched += one.size
+                        self.progress.add(one.size)
+            except tarfile.TarError as error:
+                raise OSError(f"the archive broke off: {error}") from error
+
+        self.server.stream(f"{base.removesuffix('/files')}/archive.tar", take)
 
     def _segment(self, base: str, one: Fetching, number: int) -> None:
         whole = one.size <= SEGMENT

@@ -180,6 +180,17 @@ class Server:
 
         return self._repeat(once)
 
+    def stream(self, path: str, take: Callable[[IO[bytes]], None]) -> None:
+        """Hand an answer to `take` while it arrives; when it breaks off, again from the beginning."""
+
+        def once() -> None:
+            with self._response("GET", f"{self.url}/api/v1/{path}", None, {}, token=True) as response:
+                if response.status != 200:
+                    raise _refusal(response, response.read(PIECE))
+                take(response)  # type: ignore[arg-type]
+
+        self._repeat(once)
+
     # --- Connections ------------------------------------------------------------------------------------------
 
     def _repeat(self, once: Callable[[], Any]) -> Any:

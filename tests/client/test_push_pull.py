@@ -12,6 +12,9 @@ import pytest
 
 from tests.live import ROOT, serve
 
+# What another database could answer differently is in tests/api/test_uploads.py.
+pytestmark = pytest.mark.sqlite_is_enough
+
 BIG = 70 << 20
 META = ["--metric", "f1=0.9", "--dataset-name", "tx", "--dataset-version", "7", "--license", "MIT"]
 
@@ -79,6 +82,10 @@ def content(at: Path) -> dict[str, str]:
 
 def test_there_and_back_again(modelry, tmp_path):
     model = folder(tmp_path / "model", **{"weights.bin": os.urandom(BIG), "naïve name.txt": b"x"})
+    small = folder(tmp_path / "small", **{f"{n}/naïve {n}.txt": b"%d" % n for n in range(30)})
+    modelry("push", small, "--model", "risk/small", "--create")
+    modelry("pull", "risk/small", tmp_path / "small-out")
+    assert content(tmp_path / "small-out") == content(small)
     first = modelry("push", model, "--model", "risk/round", "--create", *META)
     assert (first["version"], first["files"]) == (1, 4)
     assert first["sent"] >= BIG

@@ -1,0 +1,100 @@
+"""How fast the command-line client pushes and pulls, against `cp` and SHA-256 of the same files in the same run.
+
+    python benchmarks/push_pull.py [--gib 1] [--many 1000] [--small 1000]
+
+Starts a server of its own with a fresh folder on a free loopback port: one large file, many files of 1 MiB, small files of
+1 KiB. For each: cp + sha256, push, second push, pull with an empty cache, and the greatest memory of client and server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.transfer import PIECE, Memory, copy_and_hash, make_file
+from tests.live import Template, collect_static, serve
+from tests.migrated import Original
+
+
+def client(live, cache: Path, *arguments: str) -> tuple[float, dict]:
+    environment = {
+        **os.environ,
+        "MODELRY_URL": live.url,
+        "MODELRY_TOKEN": live.tokens["bob"],
+        "MODELRY_CACHE": str(cache),
+    }
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "models_app.client", *arguments, "--json", "--quiet"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return time.perf_counter() - began, json.loads(done.stdout)
+
+
+def copied(source: Path, target: Path) -> float:
+    began = time.perf_counter()
+    target.mkdir()
+    for path in source.iterdir():
+        copy_and_hash(path, target / path.name)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options.add_argument("--gib", type=float, default=1.0)
+    options.add_argument("--many", type=int, default=1000)
+    options.add_argument("--small", type=int, default=1000)
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="modelry-bench-", dir=os.environ.get("TMPDIR")) as name:
+        folder = Path(name)
+        for kind in ("large", "many", "small"):
+            (folder / kind).mkdir()
+        make_file(folder / "large" / "model.bin", int(chosen.gib * 1024) * PIECE)
+        for number in range(chosen.many):
+            make_file(folder / "many" / f"{number}.bin", PIECE)
+        for number in range(chosen.small):
+            (folder / "small" / f"{number}.bin").write_bytes(os.urandom(1024))
+        template = Template(
+            folder, collect_static(folder), Original(folder, os.environ.get("DATABASE_URL", ""))
+        )
+        with serve(template, folder / "home") as live:
+            memory = Memory(live.pid)
+            memory.start()
+            for kind in ("large", "many", "small"):
+                bare = copied(folder / kind, folder / "copy")
+                shutil.rmtree(folder / "copy")
+                os.sync()
+                push, _ = client(
+                    live, folder / "cache", "push", str(folder / kind), "--model", f"risk/{kind}", "--create"
+                )
+                again, told = client(
+                    live, folder / "cache", "push", str(folder / kind), "--model", f"risk/{kind}"
+                )
+                os.sync()
+                pull, _ = client(live, folder / "other", "pull", f"risk/{kind}", str(folder / "out"))
+                shutil.rmtree(folder / "out")
+                print(
+                    f"{kind:<6} cp+sha256 {bare:6.2f} s   push {push:6.2f} s ({push / bare:.2f}x)   second push "
+                    f"{again:5.2f} s, {told['sent']} bytes   pull {pull:6.2f} s ({pull / bare:.2f}x)",
+                    flush=True,
+                )
+            memory.stop.set()
+    mine = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(
+        f"peak memory: server process {memory.peak / PIECE:.0f} MiB, client (or another child) {mine:.0f} MiB"
+    )
+
+
+if __name__ == "__main__":
+    main()
