@@ -22,6 +22,7 @@ TAG = "Checks"
 class CheckSerializer(serializers.ModelSerializer):
     """The last word of an automation under one name."""
 
+    url = serializers.CharField(read_only=True, help_text="Where the details are; may be empty.")
     reported_by = fields.person("reported_by")
 
     class Meta:
