@@ -65,6 +65,7 @@ def stand() -> Standing:
     from django.db import connection
     from django.db.models import Max
 
+    from models_app.http.backends import PASSWORD
     from models_app.models import ModelVersion, RegisteredModel, SearchDocument, User, Visibility
     from models_app.registry import people
     from models_app.registry.access import Actor
@@ -75,7 +76,7 @@ def stand() -> Standing:
         sys.exit("There is no user “bench”; fill the database with benchmarks/seed.py first.")
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[BACKEND_SESSION_KEY] = PASSWORD
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.create()
     _, token = people.create_token(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from models_app.models import LineageEdge, ModelVersion, Relation, Visibility
+
+from .prepared import Prepared
 
 # Steps up from the version, and things that are looked at in all.
 DEPTH = 5
@@ -22,6 +25,45 @@ class Ingredient:
     license: str
 
 
+class _Edge(NamedTuple):
+    """A base version here, or a dataset; columns of the other are None."""
+
+    base: int | None
+    number: int | None
+    base_license: str | None
+    model: str | None
+    visibility: str | None
+    team: int | None
+    dataset: int | None
+    name: str | None
+    version: str | None
+    dataset_license: str | None
+
+
+def _edges(rows: QuerySet[LineageEdge]) -> QuerySet[LineageEdge, tuple[object, ...]]:
+    licensed = Q(base_version__isnull=False) | Q(relation=Relation.TRAINED_ON, dataset__isnull=False)
+    base, data = "base_version", "dataset"
+    return (
+        rows.filter(licensed)
+        .order_by("id")
+        .values_list(
+            f"{base}_id",
+            f"{base}__number",
+            f"{base}__license",
+            f"{base}__model__name",
+            f"{base}__model__visibility",
+            f"{base}__model__team_id",
+            f"{data}_id",
+            f"{data}__name",
+            f"{data}__version",
+            f"{data}__license",
+        )
+    )
+
+
+_FIRST = Prepared(lambda version: _edges(LineageEdge.objects.filter(version=version)), int)
+
+
 def of(version: ModelVersion) -> list[Ingredient]:
     """Everything licensed that went into a version, nearest first; one statement a step, at most DEPTH.
 
@@ -29,42 +71,28 @@ def of(version: ModelVersion) -> list[Ingredient]:
     counts, but is not named.
     """
     found: dict[str, Ingredient] = {}
-    level, seen = [version.pk], {version.pk}
+    rows, seen = _FIRST(version.pk), {version.pk}
+    told = {"data": version.dataset_license, "model": version.base_model_license}
     for _ in range(DEPTH):
         following = []
-        for edge in _edges(level):
+        for edge in (_Edge(*row) for row in rows[:MOST]):
             one = _ingredient(edge, version)
-            if one.license and not _is_told(edge, version):
+            if one.license and one.license != told.get(one.key.partition(":")[0]):
                 found.setdefault(one.key, one)
-            if edge.base_version_id is not None and edge.base_version_id not in seen:
-                seen.add(edge.base_version_id)
-                following.append(edge.base_version_id)
-        level = following[: MOST - len(seen)]
-        if not level or len(found) >= MOST:
+            if edge.base is not None and edge.base not in seen:
+                seen.add(edge.base)
+                following.append(edge.base)
+        if not following or len(seen) >= MOST or len(found) >= MOST:
             break
+        told = {}
+        rows = list(_edges(LineageEdge.objects.filter(version__in=following))[:MOST])
     return list(found.values())[:MOST]
 
 
-def _edges(level: list[int]) -> list[LineageEdge]:
-    licensed = Q(base_version__isnull=False) | Q(relation=Relation.TRAINED_ON, dataset__isnull=False)
-    edges = LineageEdge.objects.filter(licensed, version__in=level)
-    return list(edges.select_related("base_version__model", "dataset").order_by("id")[:MOST])
-
-
-def _is_told(edge: LineageEdge, version: ModelVersion) -> bool:
-    if edge.version_id != version.pk:
-        return False
+def _ingredient(edge: _Edge, version: ModelVersion) -> Ingredient:
     if edge.dataset is not None:
-        return edge.dataset.license == version.dataset_license
-    return edge.base_version is not None and edge.base_version.license == version.base_model_license
-
-
-def _ingredient(edge: LineageEdge, version: ModelVersion) -> Ingredient:
-    if edge.dataset is not None:
-        return Ingredient(f"data:{edge.dataset_id}", f"the data {edge.dataset}", edge.dataset.license)
-    base = edge.base_version
-    if base is None:
-        raise ValueError("Only edges to datasets and versions here have a license.")
-    model = base.model
-    named = model.visibility == Visibility.INTERNAL or model.team_id == version.model.team_id
-    return Ingredient(f"model:{base.pk}", str(base) if named else "a private model", base.license)
+        what = f"{edge.name}@{edge.version}" if edge.version else str(edge.name)
+        return Ingredient(f"data:{edge.dataset}", f"the data {what}", edge.dataset_license or "")
+    is_named = edge.visibility == Visibility.INTERNAL or edge.team == version.model.team_id
+    what = f"{edge.model}@{edge.number}" if is_named else "a private model"
+    return Ingredient(f"model:{edge.base}", what, edge.base_license or "")
