@@ -116,7 +116,7 @@ OTHER: dict[str, dict[str, list[Call]]] = {
             form(SERVICE, action="revoke", token="{bots_token}"),
         ],
         "REST": [
-            rest("POST", f"{SERVICE[1:]}tokens", name="x", scopes=["read"]),
+            rest("POST", f"{SERVICE[1:]}tokens", name="x", scopes=["write"]),
             rest("POST", SERVICE[1:] + "tokens/{bots_token}/rotate"),
             rest("DELETE", SERVICE[1:] + "tokens/{bots_token}"),
         ],
