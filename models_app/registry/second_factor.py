@@ -31,13 +31,19 @@ REQUIRED_OF = ("", "admins", "approvers", "all")
 
 
 class Adapter(DefaultMFAAdapter):
-    """How allauth keeps what it has to read again."""
+    """How allauth keeps what it has to read again, and what apps show of it."""
 
     def encrypt(self, text: str) -> str:
         return secrets.encrypt(text)
 
     def decrypt(self, encrypted_text: str) -> str:
         return secrets.decrypt(encrypted_text)
+
+    def get_totp_label(self, user: User) -> str:
+        return user.get_username()
+
+    def get_totp_issuer(self) -> str:
+        return f"Modelry {self._get_site_name()}"
 
 
 def is_on(user: User) -> bool:
@@ -75,12 +81,9 @@ def new_secret() -> str:
     return str(generate_totp_secret())
 
 
-def address_for_apps(user: User, secret: str, *, issuer: str) -> str:
+def address_for_apps(user: User, secret: str) -> str:
     """What the picture says: an otpauth:// address."""
-    adapter = Adapter()
-    adapter.get_totp_issuer = lambda: issuer
-    adapter.get_totp_label = lambda user: user.get_username()
-    return str(adapter.build_totp_url(user, secret))
+    return str(Adapter().build_totp_url(user, secret))
 
 
 def picture(address: str) -> str:

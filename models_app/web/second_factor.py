@@ -91,7 +91,7 @@ def manage(request: PageRequest) -> HttpResponse:
             request.session.pop(PENDING, None)
             return _codes(request, codes, target=_next(request))
     request.session[PENDING] = secrets.encrypt(secret)
-    address = second_factor.address_for_apps(user, secret, issuer=f"Modelry {request.get_host()}")
+    address = second_factor.address_for_apps(user, secret)
     context = {
         "form": form,
         "next": _next(request),

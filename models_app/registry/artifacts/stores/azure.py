@@ -32,7 +32,6 @@ from .base import (
     ATTEMPTS,
     CONNECT_SECONDS,
     PIECE,
-    Again,
     DirectStore,
     Kept,
     Part,
@@ -40,7 +39,6 @@ from .base import (
     Readable,
     StoredBytes,
     Target,
-    nobody_asks,
     refused,
     silent,
 )
@@ -113,15 +111,6 @@ class AzureStore(AzureStorage, DirectStore):
             raise refused(called, str(error)) from error
 
     # --- As every store ---------------------------------------------------------------------------------------
-
-    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
-        for path, key, stored in whole:
-            there = self.measure_again(key, stored, again)
-            if there is not None and there != stored.size:
-                self.remove(key)
-            if there != stored.size:
-                self._send(path, key, stored)
-            path.unlink(missing_ok=True)
 
     def _send(self, path: Path, key: str, stored: StoredBytes) -> None:
         """In blocks, each with a checksum that the store compares; there are no blocks at all before all are there."""

@@ -131,6 +131,19 @@ class DirectStore(Store):
         """Whether it can sign with the credentials that it has. Raises Unavailable."""
         return True
 
+    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
+        for path, key, stored in whole:
+            there = self.measure_again(key, stored, again)
+            if there is not None and there != stored.size:
+                self.remove(key)
+            if there != stored.size:
+                self._send(path, key, stored)
+            path.unlink(missing_ok=True)
+
+    @abstractmethod
+    def _send(self, path: Path, key: str, stored: StoredBytes) -> None:
+        """Send a file of ours; others who store the same bytes meanwhile do no harm. Raises Unavailable."""
+
     def move(self, key: str, to: str) -> None:
         found = self.state(key)
         if found is not None:

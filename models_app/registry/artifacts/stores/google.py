@@ -24,7 +24,6 @@ from .base import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
     PIECE,
-    Again,
     DirectStore,
     Kept,
     Part,
@@ -32,7 +31,6 @@ from .base import (
     Readable,
     StoredBytes,
     Target,
-    nobody_asks,
     refused,
     silent,
 )
@@ -102,16 +100,7 @@ class GoogleStore(GoogleCloudStorage, DirectStore):
 
     # --- As every store ---------------------------------------------------------------------------------------
 
-    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
-        for path, key, stored in whole:
-            there = self.measure_again(key, stored, again)
-            if there is not None and there != stored.size:
-                self.remove(key)
-            if there != stored.size:
-                self._send(path, key)
-            path.unlink(missing_ok=True)
-
-    def _send(self, path: Path, key: str) -> None:
+    def _send(self, path: Path, key: str, stored: StoredBytes) -> None:
         blob = self._blob(key)
         with self._asking():
             try:

@@ -24,14 +24,12 @@ from .base import (
     ANSWER_SECONDS,
     ATTEMPTS,
     CONNECT_SECONDS,
-    Again,
     DirectStore,
     Kept,
     Part,
     Readable,
     StoredBytes,
     Target,
-    nobody_asks,
     refused,
     silent,
 )
@@ -105,15 +103,6 @@ class S3Store(S3Storage, DirectStore):
             raise (refused if 400 <= status < 500 else silent)(called, code) from error
 
     # --- As every store ---------------------------------------------------------------------------------------
-
-    def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
-        for path, key, stored in whole:
-            there = self.measure_again(key, stored, again)
-            if there is not None and there != stored.size:
-                self.remove(key)
-            if there != stored.size:
-                self._send(path, key, stored)
-            path.unlink(missing_ok=True)
 
     def _send(self, path: Path, key: str, stored: StoredBytes) -> None:
         with self._asking():
