@@ -10,9 +10,10 @@ A door that offers uploads does five things, and need not know which store there
     stored = arrivals.finish(arrival)                   # verified, and visible as a blob; then name it in a tree
     arrivals.abandon(arrival)                           # or forget it
 
-What a store cannot check for us waits under `incoming/<uid>/`, is read and hashed by `finish`, and copied within the
-store to its digest's key. That takes as long as reading it does: where it may take too long for a request, the worker
-calls `finish`. It may be called again by whoever died or lost the answer, and gives the same.
+What goes to a store waits there under `incoming/<uid>/`, where only this arrival's addresses lead: whoever knows no
+more than a digest can finish nothing. `finish` copies it within the store to its digest's key, after reading and
+hashing it, unless the store itself has refused all other bytes. It may be called again by whoever died or lost the
+answer, and gives the same.
 """
 
 from __future__ import annotations
@@ -76,11 +77,8 @@ class Arrival:
         return self.size - (self.part_count - 1) * self.part_size
 
 
-def begin(*, size: int, sha256: str, direct: bool = True, proven: bool = False) -> Arrival:
+def begin(*, size: int, sha256: str, direct: bool = True) -> Arrival:
     """A file of so many bytes with that digest is to come. `direct` is False for who cannot reach the store.
-
-    `proven` is for bytes that somebody else may have here: then it never goes straight to its place, where nobody could
-    tell whether this sender had it at all.
 
     Raises Invalid("sha256" or "size"), TooLarge, Unavailable.
     """
@@ -92,7 +90,7 @@ def begin(*, size: int, sha256: str, direct: bool = True, proven: bool = False) 
     _check_size(size)
     uid = uuid.uuid4().hex
     store = storage.direct_store() if direct and size >= settings.DIRECT_MIN_BYTES else None
-    if store is not None and size <= WHOLE_MOST and not proven and store.checks_digests():
+    if store is not None and size <= WHOLE_MOST and store.checks_digests():
         return Arrival(uid, Way.DIRECT, size=size, sha256=sha256)
     if store is None and (size <= WHOLE_MOST or not storage.takes_parts()):
         return Arrival(uid, Way.WHOLE, size=size, sha256=sha256)
@@ -148,7 +146,7 @@ def target(arrival: Arrival, number: int = 1, *, valid: timedelta = VALID) -> Ta
     store = _store(arrival)
     if arrival.way == Way.DIRECT:
         declared = StoredBytes(arrival.sha256, arrival.size or 0)
-        return store.put_target(storage.blob_name(arrival.sha256), stored=declared, valid=valid)
+        return store.put_target(_waiting(arrival.uid), stored=declared, valid=valid)
     return store.part_target(
         _waiting(arrival.uid), arrival.at_store, number, size=arrival.length_of(number), valid=valid
     )
@@ -188,6 +186,12 @@ def arrived(arrival: Arrival) -> dict[int, Part]:
         if not found and _done(store, arrival) is not None:
             raise _ended()
         return _clear(found)
+    if arrival.way == Way.DIRECT:
+        store = _store(arrival)
+        waiting = store.state(_waiting(arrival.uid))
+        if waiting is None and _done(store, arrival) is not None:
+            raise _ended()
+        return {1: waiting} if waiting is not None else {}
     size = storage.size_of(arrival.sha256)
     return {1: Part(size, arrival.sha256)} if size is not None and size == arrival.size else {}
 
@@ -203,7 +207,9 @@ def finish(arrival: Arrival, tags: Mapping[int, str] | None = None) -> StoredByt
         return _finish_on_disk(arrival, tags)
     if arrival.way == Way.DIRECT_PARTS:
         return _finish_parts(arrival, tags)
-    # Who took the bytes has checked them: the store that knows their digest, or `receive`.
+    if arrival.way == Way.DIRECT:
+        return _finish_whole(arrival)
+    # `receive` has checked them.
     if arrival.size is None or not storage.stays(arrival.sha256, arrival.size):
         raise Invalid("parts", "The file did not arrive.", next_step="Send it again.")
     return StoredBytes(arrival.sha256, arrival.size)
@@ -239,6 +245,13 @@ def _finish_parts(arrival: Arrival, tags: Mapping[int, str] | None) -> StoredByt
     return _admit(store, arrival)
 
 
+def _finish_whole(arrival: Arrival) -> StoredBytes:
+    store = _store(arrival)
+    if store.state(_waiting(arrival.uid)) is None and _done(store, arrival) is None:
+        raise Invalid("parts", "The file did not arrive.", next_step="Send it again.")
+    return _admit(store, arrival)
+
+
 def _clear(here: Iterable[tuple[int, Part]]) -> dict[int, Part]:
     """By number, without those of which there are several."""
     found: dict[int, Part] = {}
@@ -271,14 +284,14 @@ def _as_announced(arrival: Arrival, here: Mapping[tuple[int, str], int], wanted:
 
 
 def _admit(store: DirectStore, arrival: Arrival) -> StoredBytes:
-    """Hash what waits, and copy it to its place: only what was hashed, should somebody still be writing there."""
+    """Copy what waits to its place when its digest is sure: only that, should somebody still be writing there."""
     key = _waiting(arrival.uid)
     for _ in range(TRIES):
         waiting = store.state(key)
         if waiting is None:
             break
         try:
-            stored = _hashed(store, key, waiting.size)
+            stored = _known(store, key, waiting) or _hashed(store, key, waiting.size)
             if stored.sha256 != (arrival.sha256 or stored.sha256):
                 store.remove(key)
                 raise disk_parts.other_bytes(stored, arrival.sha256)
@@ -292,6 +305,12 @@ def _admit(store: DirectStore, arrival: Arrival) -> StoredBytes:
     if (done := _done(store, arrival)) is not None:
         return done
     raise _ended()
+
+
+def _known(store: DirectStore, key: str, waiting: Part) -> StoredBytes | None:
+    """What the store computed itself when it took the bytes, where it does."""
+    sha256 = store.digest(key, tag=waiting.tag) if store.checks_digests() else ""
+    return StoredBytes(sha256, waiting.size) if sha256 else None
 
 
 def _hashed(store: DirectStore, key: str, size: int) -> StoredBytes:

@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app.formats.paths import check_paths
-from models_app.models import Blob, ModelVersion, UploadFile, UploadSession
+from models_app.models import ModelVersion, UploadFile, UploadSession
 from models_app.registry import catalog
 from models_app.registry.access import Actor, Right, require_login, require_scope
 from models_app.registry.errors import Conflict, FieldProblem, Invalid, Mismatch, NotFound, TooLarge
@@ -210,9 +210,8 @@ def _under_way(session: UploadSession, file: UploadFile) -> tuple[Arrival, dict[
         except NotFound:
             if _finish(session, file) is None:  # joined before, by one who died then
                 return None
-    proven = _is_kept(file.sha256)
-    arrival = arrivals.begin(size=file.size, sha256=file.sha256, proven=proven)
-    if arrival.way in (Way.WHOLE, Way.DIRECT):
+    arrival = arrivals.begin(size=file.size, sha256=file.sha256)
+    if arrival.way == Way.WHOLE:
         return arrival, {}
     values = {
         "arrival": arrival.uid,
@@ -322,24 +321,11 @@ def _finish(session: UploadSession, file: UploadFile) -> UploadFile | None:
         except NotFound:
             _begin_anew(file)
             return file
-    elif _went_straight(file):
-        stored = arrivals.finish(Arrival("", Way.DIRECT, size=file.size, sha256=file.sha256))
     else:
         return file
     _claim(session.pk, [StoredFile(file.path, stored.sha256, stored.size)])
     file.blob_id = stored.sha256
     return None
-
-
-def _went_straight(file: UploadFile) -> bool:
-    """Whether the file can only be in its place because this session's address brought it there."""
-    is_direct = storage.direct_store() is not None and file.size >= settings.DIRECT_MIN_BYTES
-    return is_direct and not _is_kept(file.sha256)
-
-
-def _is_kept(sha256: str) -> bool:
-    """Whether whole bytes are here for good: neither damaged nor about to be swept."""
-    return Blob.objects.filter(pk=sha256, damaged_at=None, condemned_at=None).exists()
 
 
 def _begin_anew(file: UploadFile) -> None:

@@ -159,8 +159,15 @@ class DirectStore(Store):
         return False
 
     def put_target(self, key: str, *, stored: StoredBytes, valid: timedelta) -> Target:
-        """Where one request brings a file to its place; the store refuses bytes with another digest or size."""
+        """Where one request brings a whole file; the store refuses bytes with another digest or size."""
         raise NotImplementedError
+
+    def digest(self, key: str, *, tag: str) -> str:
+        """The SHA-256 of all bytes of what is there and has that tag, where the store computed it itself; else "".
+
+        Asked only of who `checks_digests`. Raises Unavailable.
+        """
+        return ""
 
     @abstractmethod
     def begin_parts(self, key: str) -> str:
