@@ -292,6 +292,12 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Modelry REST API",
     "DESCRIPTION": "Register, find, promote and roll back models. Errors are problem details (RFC 9457).",
     "VERSION": "1",
+    # 3.1 is the first that has a place for webhooks.
+    "OAS_VERSION": "3.1.1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "models_app.api.schema.tell_of_webhooks",
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

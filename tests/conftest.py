@@ -14,7 +14,7 @@ from django.db import close_old_connections, connection
 from django.test import Client
 
 from models_app.registry.access import Actor
-from tests import append_only
+from tests import append_only, emitted
 from tests import live as live_servers
 from tests import people as standing
 from tests.migrated import Original as Migrated
@@ -96,6 +96,13 @@ def django_db_keepdb(django_db_modify_db_settings_parallel_suffix, migrated) -> 
 def _audit_is_emptied_too():
     with pytest.MonkeyPatch.context() as patch:
         append_only.let_flush(patch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _events_are_as_their_schemas_say():
+    with pytest.MonkeyPatch.context() as patch:
+        emitted.check_emitted(patch)
         yield
 
 

@@ -142,9 +142,8 @@ class KeysetPagination(BasePagination):
             "properties": {
                 "items": schema,
                 "next": {
-                    "type": "string",
+                    "type": ["string", "null"],
                     "format": "uri",
-                    "nullable": True,
                     "description": "The next page, null on the last.",
                 },
             },

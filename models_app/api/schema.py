@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from models_app.http.errors import CONTENT_TYPE
 from models_app.models import Stage
+from models_app.registry import standard_events
 
 JSON = "application/json"
 
@@ -199,6 +200,38 @@ class SessionScheme(OpenApiAuthenticationExtension):
             "name": "modelry_session",
             "description": "The login of the pages; changes need X-CSRFToken too.",
         }
+
+
+WEBHOOK_HEADERS = {
+    "webhook-id": "The same each time a message is sent again.",
+    "webhook-timestamp": "When this attempt was made, in seconds since 1970.",
+    "webhook-signature": "v1,<base64 of HMAC-SHA256>; two, with a space between, while a secret is replaced.",
+}
+
+
+def tell_of_webhooks(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, Any]:
+    """Put what is sent beside what is answered: every event under `webhooks`, its schema among the components."""
+    schemas = result["components"]["schemas"]
+    parameters = [
+        {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+        for name, text in WEBHOOK_HEADERS.items()
+    ]
+    result["webhooks"] = {}
+    for event in standard_events.EVENTS.values():
+        schemas[event.schema_name] = event.schema()
+        shape = {"$ref": f"#/components/schemas/{event.schema_name}"}
+        result["webhooks"][event.name] = {
+            "post": {
+                "operationId": f"webhook_{event.name.replace('.', '_')}",
+                "summary": event.name,
+                "description": f"Sent when {event.when}. Signed as Standard Webhooks say.",
+                "tags": ["Webhooks"],
+                "parameters": parameters,
+                "requestBody": {"required": True, "content": {JSON: {"schema": shape}}},
+                "responses": {"2XX": {"description": "Taken. Anything else is tried again, or is an error."}},
+            }
+        }
+    return result
 
 
 @cache
