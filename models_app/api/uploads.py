@@ -5,6 +5,7 @@ The addresses that files are sent to carry their right in themselves: signed, fo
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.db.models import QuerySet
@@ -75,15 +76,21 @@ class UploadFileSerializer(serializers.ModelSerializer):
     """A declared file."""
 
     present = serializers.SerializerMethodField(help_text="Its bytes are here: it need not be sent.")
+    verifying = serializers.SerializerMethodField(
+        help_text="All of it arrived, and is being read to verify it."
+    )
     bundle = serializers.SerializerMethodField(help_text="It may come with others in one request.")
 
     class Meta:
         model = UploadFile
-        fields = ["path", "sha256", "size", "present", "bundle"]
+        fields = ["path", "sha256", "size", "present", "verifying", "bundle"]
         read_only_fields = fields
 
     def get_present(self, file: UploadFile) -> bool:
         return file.blob_id is not None
+
+    def get_verifying(self, file: UploadFile) -> bool:
+        return file.verifying_at is not None
 
     def get_bundle(self, file: UploadFile) -> bool:
         return upload_sessions.is_small(file)
@@ -165,6 +172,12 @@ class TargetList(serializers.Serializer):
 
 class Arrived(serializers.Serializer):
     arrived = serializers.IntegerField(help_text="How many files of this request are here.")
+
+
+class Completed(Arrived):
+    verifying = serializers.IntegerField(
+        help_text="How many arrived and are still being read, to verify them. Ask again till none is."
+    )
 
 
 def _declared(files: list[dict[str, Any]]) -> list[StoredFile]:
@@ -374,13 +387,14 @@ class UploadComplete(Door):
         tag=TAG,
         name="uploads_complete",
         takes=Digests,
-        answers=Arrived,
+        answers=Completed,
         path="upload",
-        description="When all their parts are sent: they are put together and verified. May be repeated.",
+        description="When all their parts are sent: they are put together and verified. What went to an object store "
+        "that cannot verify it is read by the worker first: repeat the call till nothing is “verifying”.",
     )
     def post(self, request: Any, uid: str) -> Response:
         session = upload_sessions.find(uid, by=self.actor)
-        return Response({"arrived": upload_sessions.complete(session, self.sent(Digests)["sha256"])})
+        return Response(asdict(upload_sessions.complete(session, self.sent(Digests)["sha256"])))
 
 
 class UploadSeal(Door):

@@ -19,13 +19,17 @@ from typing import Any
 from urllib.parse import quote
 
 from .cache import Cache, hash_file, state
-from .transfer import DAMAGED, LOCAL, REFUSED, UNMET, Failure, Many, Progress, Section, Server
+from .transfer import DAMAGED, LOCAL, NETWORK, REFUSED, UNMET, Failure, Many, Progress, Section, Server
 
 DECLARED_AT_ONCE = 4000
 FILES_AT_ONCE = 200
 BUNDLE_FILES = 200
 BUNDLE_BYTES = 16 << 20
 LOOK_EVERY = 3.0
+FIRST_LOOK = 0.2
+# How long the registry may take to read a file again that went to its store: seconds, and bytes per second.
+VERIFIED_WITHIN = 600.0
+SLOWEST = 10 << 20
 
 
 @dataclass(frozen=True)
@@ -224,10 +228,30 @@ class Push:
         self._complete(path, some, files)
 
     def _complete(self, path: str, some: list[str], files: dict[str, Local]) -> None:
-        self._watched(
-            [files[sha256] for sha256 in some],
-            lambda: self.server.ask("POST", f"{path}/complete", {"sha256": some}),
-        )
+        """Have them put together, and wait while the registry still reads them."""
+        left, last, since, pause = len(some), 0, time.monotonic(), FIRST_LOOK
+
+        def ask() -> None:
+            nonlocal left
+            answer = self.server.ask("POST", f"{path}/complete", {"sha256": some})
+            left = answer.get("verifying", 0)
+
+        self._watched([files[sha256] for sha256 in some], ask)
+        while left:
+            if left != last:
+                self.progress.say(
+                    f"waiting while the registry verifies {left} {'files' if left > 1 else 'file'}"
+                )
+                last, since = left, time.monotonic()
+            largest = max(files[sha256].size for sha256 in some)
+            if time.monotonic() - since > VERIFIED_WITHIN + largest / SLOWEST:
+                raise Failure(
+                    "The registry has not verified what was sent: does its worker run? Push again: it goes on there.",
+                    NETWORK,
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, LOOK_EVERY)
+            self._watched([files[sha256] for sha256 in some], ask)
 
     def _watched(self, files: list[Local], work: Callable[[], object]) -> None:
         """When it fails, say first whether a file changed meanwhile."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from .artifacts import Blob
@@ -50,9 +51,20 @@ class UploadFile(models.Model):
     part_count = models.IntegerField(default=1, editable=False)
     part_size = models.BigIntegerField(default=0, editable=False)
     at_store = models.TextField(default="", editable=False)
+    # All of it is at the store since then, and is to be read (registry/artifacts/verifying.py); a worker that does so
+    # says again and again that it is alive.
+    verifying_at = models.DateTimeField(null=True, editable=False)
+    worker_at = models.DateTimeField(null=True, editable=False)
+    # What is wrong with what came, till it comes again.
+    refusal = models.CharField(max_length=500, default="", editable=False)
 
     class Meta:
-        indexes = [models.Index(fields=["session", "sha256"], name="upload_file_digest")]
+        indexes = [
+            models.Index(fields=["session", "sha256"], name="upload_file_digest"),
+            models.Index(
+                fields=["verifying_at"], name="upload_file_verifying", condition=Q(verifying_at__isnull=False)
+            ),
+        ]
         constraints = [models.UniqueConstraint(fields=["session", "path"], name="upload_path_once")]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What the artifact storage needs of the clock: sweeping what nobody refers to."""
+"""What the artifact storage needs of the worker: sweeping what nobody refers to, reading what has to be verified."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 from django.db import connection
 
-from models_app.registry.artifacts import storage_tasks
+from models_app.registry.artifacts import storage_tasks, verifying
 from models_app.registry.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -50,5 +50,51 @@ class Housekeeper:
             keep_clean(self._stopping)
         except Exception:
             log.exception("looking after the storage failed")
+        finally:
+            connection.close()
+
+
+def verify_all() -> bool:
+    """Read all uploaded files that wait for it; returns whether there were any."""
+    found = False
+    try:
+        while verifying.verify_next():
+            found = True
+    except Unavailable as error:
+        log.warning("an upload not verified: %s", error)
+    return found
+
+
+class Verifiers:
+    """Read uploaded files beside everything else, a few at a time: whole large models pass through."""
+
+    SIDE_BY_SIDE = 2
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+
+    def begin(self) -> None:
+        """Read what waits."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        if len(self._threads) < self.SIDE_BY_SIDE and verifying.any_waiting():
+            thread = threading.Thread(target=self._work, name="verify uploads", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def end(self) -> None:
+        """Have them stop soon, and wait for that a little; another worker goes on with what they had."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping.is_set() and verifying.verify_next(stop=self._stopping.is_set):
+                pass
+        except Unavailable as error:
+            log.warning("an upload not verified: %s", error)
+        except Exception:
+            log.exception("verifying an upload failed")
         finally:
             connection.close()

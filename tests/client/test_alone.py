@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
+from models_app.client import push
 from models_app.client.pull import safe_path, split_name
 from models_app.client.single_file import source
-from models_app.client.transfer import Failure, Server
+from models_app.client.transfer import Failure, Progress, Server
 from tests.live import ROOT
 
 
@@ -46,3 +47,26 @@ def test_the_file_is_served_with_an_etag(client):
     first = client.get("/client.py")
     assert first.content.decode() == source()
     assert client.get("/client.py", headers={"If-None-Match": first["ETag"]}).status_code == 304
+
+
+class Reading:
+    """A registry whose worker is done with all files at the third look, or never is."""
+
+    def __init__(self, *left: int) -> None:
+        self.left = list(left)
+
+    def ask(self, *_):
+        return {"arrived": 0, "verifying": self.left.pop(0) if len(self.left) > 1 else self.left[0]}
+
+
+def test_a_push_waits_while_its_files_are_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(push, "FIRST_LOOK", 0.0)
+    (tmp_path / "a").touch()
+    files = dict(zip("ab", push.find_files(tmp_path) * 2, strict=True))
+    server = Reading(2, 1, 0)
+    push.Push(server, None, Progress(quiet=True), parallel=1)._complete("uploads/x", ["a", "b"], files)
+    assert server.left == [0]
+    monkeypatch.setattr(push, "VERIFIED_WITHIN", -1.0)
+    with pytest.raises(Failure, match="worker") as failure:
+        push.Push(Reading(1), None, Progress(quiet=True), parallel=1)._complete("uploads/x", ["a"], files)
+    assert failure.value.code == 5

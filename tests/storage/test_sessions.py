@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
+
 import httpx
 import pytest
+from django.utils import timezone
 
+from models_app.models import ModelVersion, UploadFile
+from models_app.registry.artifacts import arrivals, storage, verifying
+from models_app.tasks.storage import verify_all
 from tests import builders
 from tests.api.test_uploads import begin, call, refused, targets
-from tests.storage.test_contract import CONTENT, DIGEST, blobs
+from tests.storage.test_contract import CONTENT, DIGEST, MIB, blobs, sha256, waiting
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough]
 
@@ -47,3 +54,49 @@ def test_who_knows_a_digest_cannot_complete_what_its_owner_sent(s3, api, people)
     assert call(api.charlie, thief, "complete", sha256=[DIGEST]).json()["arrived"] == 1
     assert call(api.charlie, thief, "seal").status_code == 201
     assert blobs() == [DIGEST]
+
+
+@pytest.fixture(params=["s3", "azure", "gs"])
+def direct(request, servers, use, monkeypatch):
+    """Stores that large files go to in parts."""
+    use(servers[request.param].storage(f"tests/sessions-{os.urandom(4).hex()}"))
+    return request.param
+
+
+def test_what_the_worker_verifies(direct, api):
+    content = os.urandom(6 * MIB)
+    digest = sha256(content)
+    upload = begin(api.bob, {"big.bin": content, "again.bin": content})
+    (told,) = targets(api.bob, upload, content)
+    assert told["part_count"] == 2
+    # A part that arrives corrupt is found, and the file sent again.
+    damaged = b"!" + content[1:]
+    assert set(send(told, damaged)) <= {200, 201}
+    assert call(api.bob, upload, "complete", sha256=[digest]).json() == {"arrived": 0, "verifying": 1}
+    assert verify_all()
+    for _ in range(2):
+        problem = refused(call(api.bob, upload, "complete", sha256=[digest]), 422, fields={"sha256"})
+        assert sha256(damaged) in problem["detail"]
+    assert blobs() == []
+    (told,) = targets(api.bob, upload, content)
+    assert set(send(told, content)) <= {200, 201}
+    for _ in range(2):
+        assert call(api.bob, upload, "complete", sha256=[digest]).json() == {"arrived": 0, "verifying": 1}
+    # Nothing is to be sent, nothing to be seen, and no version made of it yet.
+    assert (targets(api.bob, upload, content), blobs()) == ([], [])
+    assert "verified" in refused(call(api.bob, upload, "seal"), 409)["detail"]
+
+    # Who is told to stop leaves it to others; one that is silent has died.
+    assert verifying.verify_next(stop=lambda: True)
+    assert verifying.any_waiting()
+    UploadFile.objects.exclude(verifying_at=None).update(worker_at=timezone.now())
+    assert not verify_all()
+    UploadFile.objects.exclude(verifying_at=None).update(worker_at=timezone.now() - timedelta(minutes=3))
+    assert verify_all()
+    assert call(api.bob, upload, "complete", sha256=[digest]).json() == {"arrived": 1, "verifying": 0}
+    assert call(api.bob, upload, "seal").status_code == 201
+    assert ModelVersion.objects.get().manifest.file_count == 2
+    assert storage.read(digest, limit=len(content)) == content
+    arrivals.sweep(timedelta(hours=-1))
+    assert (blobs(), waiting()) == ([digest], [])
+    assert not begin(api.bob, {"big.bin": content}, create=False)["files"][0]["verifying"]

@@ -18,7 +18,7 @@ from models_app.tasks.dispatcher import dispatch
 from models_app.tasks.governance import Prover, keep_up, prove_audit
 from models_app.tasks.notices import Post, send_due
 from models_app.tasks.periodic import tidy
-from models_app.tasks.storage import Housekeeper, keep_clean
+from models_app.tasks.storage import Housekeeper, Verifiers, keep_clean, verify_all
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,12 @@ class Command(BaseCommand):
         if not once:
             for name in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(name, lambda *_: stop.set())
-        turns, post, keeper = Turns(), Post(), Housekeeper()
+        turns, post, keeper, verifiers = Turns(), Post(), Housekeeper(), Verifiers()
         try:
-            self._work(stop, turns, post, keeper, once=once, poll=poll)
+            self._work(stop, turns, post, keeper, verifiers, once=once, poll=poll)
         finally:
             keeper.end()
+            verifiers.end()
             post.end()
             turns.end()
 
@@ -54,6 +55,7 @@ class Command(BaseCommand):
         turns: Turns,
         post: Post,
         keeper: Housekeeper,
+        verifiers: Verifiers,
         *,
         once: bool,
         poll: float,
@@ -75,7 +77,9 @@ class Command(BaseCommand):
                         keep_clean() if once else keeper.begin()
                 if once:
                     busy = deliver() + send_due() > 0 or busy
+                    busy = verify_all() or busy
                 else:
+                    verifiers.begin()
                     turns.begin()
                     post.begin()
             except Exception:

@@ -7,18 +7,18 @@ A door that offers uploads does five things, and need not know which store there
     if target is None:                                  # here: at a signed address of the door's own, whose view calls
         tag = arrivals.receive(arrival, number, chunks, length=…)
     arrivals.arrived(arrival)                           # {number: Part(size, tag)}: what need not be sent again
-    stored = arrivals.finish(arrival)                   # verified, and visible as a blob; then name it in a tree
+    stored = arrivals.gather(arrival)                   # visible as a blob, verified: name it in a tree; or None, when
+    stored = arrivals.finish(arrival)                   # this has to read it first: the worker's, see verifying.py
     arrivals.abandon(arrival)                           # or forget it
 
 What goes to a store waits there under `incoming/<uid>/`, where only this arrival's addresses lead: whoever knows no
 more than a digest can finish nothing. `finish` copies it within the store to its digest's key, after reading and
-hashing it, unless the store itself has refused all other bytes. It may be called again by whoever died or lost the
-answer, and gives the same.
+hashing it, unless the store itself has refused all other bytes. Both may be called again by whoever died or lost the
+answer, and give the same.
 """
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -33,6 +33,7 @@ from models_app.registry.errors import Conflict, Invalid, NotFound, TooLarge
 
 from . import parts as disk_parts
 from . import storage
+from .reading import Told, hashed, nobody_listens
 from .storage import INCOMING, BlobWriter
 from .stores.base import DirectStore, Part, StoredBytes, Target
 
@@ -42,7 +43,6 @@ WHOLE_MOST = 64 << 20
 MOST_PARTS = 5_000
 VALID = timedelta(hours=24)
 TRIES = 3
-_PIECE = 1 << 20
 
 
 class Way(StrEnum):
@@ -196,17 +196,30 @@ def arrived(arrival: Arrival) -> dict[int, Part]:
     return {1: Part(size, arrival.sha256)} if size is not None and size == arrival.size else {}
 
 
-def finish(arrival: Arrival, tags: Mapping[int, str] | None = None) -> StoredBytes:
+def gather(arrival: Arrival, tags: Mapping[int, str] | None = None) -> StoredBytes | None:
+    """Put together what arrived. None when it still has to be read to verify it, which only `finish` does; else as it.
+
+    Raises as `finish`.
+    """
+    if arrival.way != Way.DIRECT_PARTS:
+        return finish(arrival, tags)
+    return _gather_parts(_store(arrival), arrival, tags)
+
+
+def finish(
+    arrival: Arrival, tags: Mapping[int, str] | None = None, *, told: Told = nobody_listens
+) -> StoredBytes:
     """Make a blob of what arrived: verified, then visible. Asked again it gives the same, till it is abandoned.
 
     `tags` name the parts that the client means, for clients that have them; else all that arrived count. Raises
     Invalid("parts") for parts that are not here, Mismatch for other bytes than declared (then they are gone), TooLarge,
-    Conflict while parts still come, NotFound when the upload has ended, Unavailable.
+    Conflict while parts still come, NotFound when the upload has ended, Unavailable. `told` hears how much was read.
     """
     if arrival.way == Way.PARTS:
         return _finish_on_disk(arrival, tags)
     if arrival.way == Way.DIRECT_PARTS:
-        return _finish_parts(arrival, tags)
+        store = _store(arrival)
+        return _gather_parts(store, arrival, tags) or _admit(store, arrival, told=told)
     if arrival.way == Way.DIRECT:
         return _finish_whole(arrival)
     # `receive` has checked them.
@@ -231,18 +244,17 @@ def _all_there(arrival: Arrival, numbers: Iterable[int]) -> None:
         raise Invalid("parts", f"There are only {arrival.part_count} parts.")
 
 
-def _finish_parts(arrival: Arrival, tags: Mapping[int, str] | None) -> StoredBytes:
-    store, key = _store(arrival), _waiting(arrival.uid)
-    if (done := _done(store, arrival)) is not None:
+def _gather_parts(store: DirectStore, arrival: Arrival, tags: Mapping[int, str] | None) -> StoredBytes | None:
+    key = _waiting(arrival.uid)
+    if (done := _done(store, arrival)) is not None or store.state(key) is not None:
         return done
-    if store.state(key) is None:
-        try:
-            _join(store, arrival, tags)
-        except (FileNotFoundError, Invalid) as error:
-            # Another may have joined them meanwhile, and even be done.
-            if store.state(key) is None and _done(store, arrival) is None:
-                raise (_ended() if isinstance(error, FileNotFoundError) else error) from error
-    return _admit(store, arrival)
+    try:
+        _join(store, arrival, tags)
+    except (FileNotFoundError, Invalid) as error:
+        # Another may have joined them meanwhile, and even be done.
+        if store.state(key) is None and (done := _done(store, arrival)) is None:
+            raise (_ended() if isinstance(error, FileNotFoundError) else error) from error
+    return done
 
 
 def _finish_whole(arrival: Arrival) -> StoredBytes:
@@ -283,7 +295,7 @@ def _as_announced(arrival: Arrival, here: Mapping[tuple[int, str], int], wanted:
     _check_size(total)
 
 
-def _admit(store: DirectStore, arrival: Arrival) -> StoredBytes:
+def _admit(store: DirectStore, arrival: Arrival, *, told: Told = nobody_listens) -> StoredBytes:
     """Copy what waits to its place when its digest is sure: only that, should somebody still be writing there."""
     key = _waiting(arrival.uid)
     for _ in range(TRIES):
@@ -291,7 +303,8 @@ def _admit(store: DirectStore, arrival: Arrival) -> StoredBytes:
         if waiting is None:
             break
         try:
-            stored = _known(store, key, waiting) or _hashed(store, key, waiting.size)
+            _check_size(waiting.size)
+            stored = _known(store, key, waiting) or hashed(store, key, waiting.size, told=told)
             if stored.sha256 != (arrival.sha256 or stored.sha256):
                 store.remove(key)
                 raise disk_parts.other_bytes(stored, arrival.sha256)
@@ -311,22 +324,6 @@ def _known(store: DirectStore, key: str, waiting: Part) -> StoredBytes | None:
     """What the store computed itself when it took the bytes, where it does."""
     sha256 = store.digest(key, tag=waiting.tag) if store.checks_digests() else ""
     return StoredBytes(sha256, waiting.size) if sha256 else None
-
-
-def _hashed(store: DirectStore, key: str, size: int) -> StoredBytes:
-    _check_size(size)
-    digest, left = hashlib.sha256(), size
-    if left:
-        source = store.read_from(key, start=0, length=size)
-        try:
-            while left and (piece := source.read(min(left, _PIECE))):
-                digest.update(piece)
-                left -= len(piece)
-        finally:
-            source.close()
-    if left:
-        raise FileNotFoundError(key)
-    return StoredBytes(digest.hexdigest(), size)
 
 
 def _done(store: DirectStore, arrival: Arrival) -> StoredBytes | None:

@@ -27,7 +27,7 @@ from models_app.registry.errors import Conflict, FieldProblem, Invalid, Mismatch
 from . import arrivals, blobs, reuse, storage
 from .arrivals import Arrival, Way
 from .blobs import StoredFile
-from .stores.base import Part, StoredBytes, Target
+from .stores.base import Part, Target
 
 KEPT = timedelta(hours=24)
 # Files up to here may come many in one request.
@@ -35,6 +35,14 @@ SMALL = 4 << 20
 # So many addresses are given out at once.
 ADDRESSES = 200
 AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How many files are here, and how many arrived but have to be read first."""
+
+    arrived: int
+    verifying: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +180,8 @@ def _of(session: UploadSession, digests: Iterable[str]) -> dict[str, UploadFile]
     return found
 
 
-def _arrival(file: UploadFile) -> Arrival:
+def arrival_of(file: UploadFile) -> Arrival:
+    """How the file comes."""
     return Arrival(
         file.arrival, Way(file.way), file.part_count, file.part_size, file.size, file.sha256, file.at_store
     )
@@ -187,7 +196,7 @@ def where(session: UploadSession, digests: Iterable[str]) -> list[Wanted]:
         _lock(session)
     found, left = [], ADDRESSES
     for file in _of(session, digests).values():
-        if file.blob_id is not None:
+        if file.blob_id is not None or file.verifying_at is not None:
             continue
         under_way = _under_way(session, file)
         if under_way is None:
@@ -204,11 +213,11 @@ def where(session: UploadSession, digests: Iterable[str]) -> list[Wanted]:
 def _under_way(session: UploadSession, file: UploadFile) -> tuple[Arrival, dict[int, Part]] | None:
     """The file's arrival, begun now if it was not or has ended, and the parts that are here; None when it is whole."""
     if file.arrival:
-        arrival = _arrival(file)
+        arrival = arrival_of(file)
         try:
             return arrival, arrivals.arrived(arrival)
         except NotFound:
-            if _finish(session, file) is None:  # joined before, by one who died then
+            if _gather(session, file):  # joined before, by one who died then
                 return None
     arrival = arrivals.begin(size=file.size, sha256=file.sha256)
     if arrival.way == Way.WHOLE:
@@ -219,12 +228,13 @@ def _under_way(session: UploadSession, file: UploadFile) -> tuple[Arrival, dict[
         "part_count": arrival.part_count,
         "part_size": arrival.part_size,
         "at_store": arrival.at_store,
+        "refusal": "",
     }
     if UploadFile.objects.filter(pk=file.pk, arrival="").update(**values):
         return arrival, {}
     arrivals.abandon(arrival)  # Another began it meanwhile.
     file.refresh_from_db()
-    arrival = _arrival(file)
+    arrival = arrival_of(file)
     return arrival, arrivals.arrived(arrival)
 
 
@@ -245,20 +255,20 @@ def receive(session: int, arrival: Arrival, number: int, chunks: Iterable[bytes]
             raise
         raise Mismatch("sha256", error.problems[0].message, next_step="Send the file again.") from error
     if arrival.way == Way.WHOLE:
-        _claim(session, [StoredFile("", arrival.sha256, arrival.size or 0)])
+        claim(session, [StoredFile("", arrival.sha256, arrival.size or 0)])
 
 
 @transaction.atomic
-def _claim(session: int, files: Sequence[StoredFile]) -> None:
-    """The session has these bytes now."""
+def claim(session: int, files: Sequence[StoredFile]) -> None:
+    """The session has these bytes now. Raises NotFound when it has ended."""
     if not UploadSession.objects.select_for_update().filter(pk=session, sealed_at=None).exists():
         raise NotFound("This upload has ended.", next_step="Start it again.")
     blobs.keep(files)
     digests = [file.sha256 for file in files]
     rows = list(UploadFile.objects.filter(session=session, sha256__in=digests, blob=None))
     for row in rows:
-        row.blob_id = row.sha256
-    UploadFile.objects.bulk_update(rows, ["blob"], batch_size=AT_ONCE)
+        row.blob_id, row.verifying_at = row.sha256, None
+    UploadFile.objects.bulk_update(rows, ["blob", "verifying_at"], batch_size=AT_ONCE)
 
 
 def take(session: UploadSession, files: Sequence[StoredFile]) -> int:
@@ -278,12 +288,13 @@ def take(session: UploadSession, files: Sequence[StoredFile]) -> int:
     ]
     if wrong:
         raise Mismatch.many(wrong[:100])
-    _claim(session.pk, files)
+    claim(session.pk, files)
     return len(files)
 
 
-def complete(session: UploadSession, digests: Iterable[str]) -> int:
-    """Make files of the parts that arrived; returns how many are here of those asked for: all of them.
+def complete(session: UploadSession, digests: Iterable[str]) -> Completed:
+    """Make files of the parts that arrived. What has to be read first the worker reads: ask again till none of it is
+    left, then all that were asked for are here.
 
     Raises Mismatch for other bytes than declared (they are gone then), Invalid for files of which something is
     missing; those that are whole are here all the same.
@@ -294,43 +305,50 @@ def complete(session: UploadSession, digests: Iterable[str]) -> int:
     wrong: list[FieldProblem] = []
     found = _of(session, digests)
     for file in found.values():
-        if file.blob_id is not None:
-            continue
         try:
-            if _finish(session, file) is None:
-                continue
-            missing.append(FieldProblem("files", f"{file.path}: it did not arrive."))
+            if not _gather(session, file):
+                missing.append(FieldProblem("files", f"{file.path}: it did not arrive."))
         except Mismatch as error:
             wrong.append(FieldProblem("sha256", f"{file.path}: {error.problems[0].message}"))
-            _begin_anew(file)
+            begin_anew(file, refusal=error.problems[0].message)
         except Invalid as error:
             missing.append(FieldProblem("files", f"{file.path}: {error.problems[0].message}"))
     if wrong:
         raise Mismatch.many(wrong[:100])
     if missing:
         raise Invalid.many(missing[:100])
-    return len(found)
+    waiting = sum(file.blob_id is None for file in found.values())
+    return Completed(len(found) - waiting, waiting)
 
 
-def _finish(session: UploadSession, file: UploadFile) -> UploadFile | None:
-    """None when the file is here now, else the file, of which nothing is. Raises as arrivals.finish."""
-    stored: StoredBytes
-    if file.arrival:
-        try:
-            stored = arrivals.finish(_arrival(file))
-        except NotFound:
-            _begin_anew(file)
-            return file
-    else:
-        return file
-    _claim(session.pk, [StoredFile(file.path, stored.sha256, stored.size)])
+def _gather(session: UploadSession, file: UploadFile) -> bool:
+    """Whether all of the file arrived: it is here now, or is being verified. Raises as arrivals.gather."""
+    if file.blob_id is not None or file.verifying_at is not None:
+        return True
+    if file.refusal:
+        raise Mismatch("sha256", file.refusal)
+    if not file.arrival:
+        return False
+    try:
+        stored = arrivals.gather(arrival_of(file))
+    except NotFound:
+        begin_anew(file)
+        return False
+    if stored is None:
+        now = timezone.now()
+        UploadFile.objects.filter(pk=file.pk, arrival=file.arrival, blob=None).update(verifying_at=now)
+        return True
+    claim(session.pk, [StoredFile(file.path, stored.sha256, stored.size)])
     file.blob_id = stored.sha256
-    return None
+    return True
 
 
-def _begin_anew(file: UploadFile) -> None:
-    UploadFile.objects.filter(pk=file.pk).update(arrival="", way="", at_store="")
-    file.arrival = file.way = file.at_store = ""
+def begin_anew(file: UploadFile, *, refusal: str = "") -> None:
+    """All of the file is to be sent again, for that reason."""
+    fresh = {"arrival": "", "way": "", "at_store": "", "verifying_at": None, "worker_at": None}
+    UploadFile.objects.filter(pk=file.pk, arrival=file.arrival).update(**fresh, refusal=refusal[:500])
+    for name, value in (fresh | {"refusal": refusal[:500]}).items():
+        setattr(file, name, value)
 
 
 # --- The end --------------------------------------------------------------------------------------------------
@@ -357,6 +375,11 @@ def seal(
             raise Conflict("The version of this upload was deleted.", next_step="Start another.")
         return ModelVersion.objects.select_related("model__team", "manifest").get(pk=locked.version_id)
     files = list(locked.files.order_by("pk"))
+    if waiting := sum(file.blob_id is None and file.verifying_at is not None for file in files):
+        raise Conflict(
+            f"{waiting} of {len(files)} files are still being verified.",
+            next_step="Complete them again till none of them is, then seal.",
+        )
     if lacking := [file.path for file in files if file.blob_id is None]:
         raise Conflict(
             f"{len(lacking)} of {len(files)} files have not arrived: {', '.join(lacking[:5])}.",
@@ -381,7 +404,7 @@ def abort(session: UploadSession) -> None:
     UploadFile.objects.filter(session=session).delete()
     UploadSession.objects.filter(pk=session.pk).delete()
     for file in under_way:
-        arrivals.abandon(_arrival(file))
+        arrivals.abandon(arrival_of(file))
 
 
 def _under_ways(session: UploadSession) -> QuerySet[UploadFile]:

@@ -50,7 +50,9 @@ class S3Store(S3Storage, DirectStore):
         self.public_url = public_url
         self._lock = threading.Lock()
         self._checks: bool | None = None
-        self._copying = TransferConfig(multipart_threshold=5 << 30, multipart_chunksize=512 << 20)
+        self._copying = TransferConfig(
+            multipart_threshold=256 << 20, multipart_chunksize=128 << 20, max_concurrency=8
+        )
         self._transfer = TransferConfig(
             multipart_threshold=ONE_REQUEST, multipart_chunksize=16 << 20, max_concurrency=4
         )
@@ -266,7 +268,7 @@ class S3Store(S3Storage, DirectStore):
 
     def copy(self, source: str, key: str, *, tag: str) -> None:
         with self._asking():
-            # In parts where it is large: one call copies 5 GiB at most.
+            # In parts side by side where it is large: one call would take long, and copies 5 GiB at most.
             self.client.copy(
                 self._at(source),
                 self.bucket_name,
