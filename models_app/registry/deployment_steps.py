@@ -125,8 +125,8 @@ def queue(
     released: bool = True,
     **more: Any,
 ) -> Deployment:
-    """Queue a version and start it if it can start by itself. It overtakes what is queued for its model there; a rollback
-    only other rollbacks: what was promoted meanwhile comes after it.
+    """Queue a version and start it if it can start by itself. It overtakes what is queued for its model there; a
+    rollback overtakes only other rollbacks: what was promoted meanwhile comes after it.
     """
     now = timezone.now()
     model = version.model
