@@ -175,9 +175,9 @@ def test_what_has_nothing_to_go_back_to_leaves_the_stage_all_the_same(people, mo
 def test_what_runs_or_is_gone_back_to_cannot_be_deleted(people, model):
     environment = eu(people)
     v1 = go_live(model, environment, people)
-    go_live(model, environment, people)
+    v2 = go_live(model, environment, people)
+    promotions.move(v2, to=Stage.ARCHIVED, by=people.carol)
     with pytest.raises(Conflict, match="deployed in eu, and would be rolled back to v1"):
         catalog.delete_version(v1, by=people.alice)
     environments.delete(environment, reason="The site is closed.", by=people.root)
-    promotions.move(model.versions.get(number=2), to=Stage.ARCHIVED, by=people.carol)
     catalog.delete_model(model, by=people.alice)

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0017_upload_sessions'),
+        ('models_app', '0018_verifying_uploads'),
     ]
 
     operations = [
