@@ -132,7 +132,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "registry_site.static_files.StaticFiles"
     },
 }
 # Whether clients send to an object store and read from it themselves, at signed addresses, and from which size on.

@@ -28,19 +28,6 @@ from .catalog import (
     VersionTag,
     Visibility,
 )
-from .deployments import (
-    CURRENT,
-    UNFINISHED,
-    DeployKind,
-    Deployment,
-    DeploymentKind,
-    DeploymentLine,
-    DeploymentState,
-    Environment,
-    Follows,
-    Running,
-    StartMode,
-)
 from .events import IdempotencyRecord, OutboxEvent
 from .lifecycle import Alias, Stage, StageTransition, TransitionKind
 from .lineage import LineageEdge, Relation
@@ -73,9 +60,7 @@ from .uploads import UploadFile, UploadSession
 from .webhooks import Delivery, DeliveryState, Webhook, WebhookScheme, WebhookStatus
 
 __all__ = [
-    "CURRENT",
     "OPEN_STATES",
-    "UNFINISHED",
     "Alias",
     "ApiToken",
     "ArtifactTree",
@@ -91,17 +76,10 @@ __all__ = [
     "Dataset",
     "Delivery",
     "DeliveryState",
-    "DeployKind",
-    "Deployment",
-    "DeploymentKind",
-    "DeploymentLine",
-    "DeploymentState",
     "EntryKind",
-    "Environment",
     "EvaluationReport",
     "Experiment",
     "ExperimentTag",
-    "Follows",
     "IdempotencyRecord",
     "LineageEdge",
     "LoggedModel",
@@ -139,13 +117,11 @@ __all__ = [
     "RunParam",
     "RunStatus",
     "RunTag",
-    "Running",
     "Scope",
     "SearchDocument",
     "SearchMetric",
     "Stage",
     "StageTransition",
-    "StartMode",
     "StorageTask",
     "Team",
     "TransitionKind",

@@ -14,9 +14,11 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, cast
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -61,6 +63,20 @@ def direct_store() -> DirectStore | None:
     if not (settings.DIRECT_TRANSFER and isinstance(found, DirectStore)):
         return None
     return found if found.signs() else None
+
+
+def direct_origin() -> str:
+    """Scheme and host of the addresses that clients send to themselves; "" for none. Raises Unavailable."""
+    found = direct_store()
+    return "" if found is None else _origin_of(found)
+
+
+@cache
+def _origin_of(direct: DirectStore) -> str:
+    parts = urlsplit(
+        direct.address(f"{INCOMING}/x", disposition="", media_type="", valid=timedelta(minutes=1))
+    )
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def takes_parts() -> bool:
