@@ -28,6 +28,19 @@ from .catalog import (
     VersionTag,
     Visibility,
 )
+from .deployments import (
+    CURRENT,
+    UNFINISHED,
+    DeployKind,
+    Deployment,
+    DeploymentKind,
+    DeploymentLine,
+    DeploymentState,
+    Environment,
+    Follows,
+    Running,
+    StartMode,
+)
 from .events import IdempotencyRecord, OutboxEvent
 from .lifecycle import Alias, Stage, StageTransition, TransitionKind
 from .lineage import LineageEdge, Relation
@@ -60,7 +73,9 @@ from .uploads import UploadFile, UploadSession
 from .webhooks import Delivery, DeliveryState, Webhook, WebhookScheme, WebhookStatus
 
 __all__ = [
+    "CURRENT",
     "OPEN_STATES",
+    "UNFINISHED",
     "Alias",
     "ApiToken",
     "ArtifactTree",
@@ -76,10 +91,17 @@ __all__ = [
     "Dataset",
     "Delivery",
     "DeliveryState",
+    "DeployKind",
+    "Deployment",
+    "DeploymentKind",
+    "DeploymentLine",
+    "DeploymentState",
     "EntryKind",
+    "Environment",
     "EvaluationReport",
     "Experiment",
     "ExperimentTag",
+    "Follows",
     "IdempotencyRecord",
     "LineageEdge",
     "LoggedModel",
@@ -117,11 +139,13 @@ __all__ = [
     "RunParam",
     "RunStatus",
     "RunTag",
+    "Running",
     "Scope",
     "SearchDocument",
     "SearchMetric",
     "Stage",
     "StageTransition",
+    "StartMode",
     "StorageTask",
     "Team",
     "TransitionKind",

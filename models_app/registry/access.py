@@ -45,16 +45,21 @@ class Right(StrEnum):
     RETIRE = "take versions out of production"
     PROMOTE = "promote to production"
     ROLLBACK = "roll back"
+    DEPLOY = "deploy"
+    REPORT = "report deployments"
     MANAGE_TEAM = "manage the team"
     ACCOUNT = "change your account"
 
 
-_CONTRIBUTOR = frozenset({Right.READ, Right.REGISTER, Right.EDIT_VERSION, Right.MOVE})
+# Which of them in an environment, it says itself: registry/environments.py.
+_DEPLOYING = frozenset({Right.DEPLOY, Right.REPORT})
+_CONTRIBUTOR = frozenset({Right.READ, Right.REGISTER, Right.EDIT_VERSION, Right.MOVE}) | _DEPLOYING
 RIGHTS: dict[str, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.READ}),
     Role.CONTRIBUTOR: _CONTRIBUTOR,
     Role.OWNER: _CONTRIBUTOR | {Right.EDIT_MODEL, Right.DELETE, Right.RETIRE, Right.ROLLBACK},
-    Role.APPROVER: frozenset({Right.READ, Right.MOVE, Right.RETIRE, Right.PROMOTE, Right.ROLLBACK}),
+    Role.APPROVER: frozenset({Right.READ, Right.MOVE, Right.RETIRE, Right.PROMOTE, Right.ROLLBACK})
+    | _DEPLOYING,
     Role.ADMIN: frozenset(Right) - {Right.ACCOUNT},
 }
 _SCOPES: dict[Right, frozenset[str]] = {
@@ -69,6 +74,8 @@ _SCOPES: dict[Right, frozenset[str]] = {
     Right.RETIRE: frozenset({Scope.PROMOTE}),
     Right.PROMOTE: frozenset({Scope.PROMOTE}),
     Right.ROLLBACK: frozenset({Scope.PROMOTE}),
+    Right.DEPLOY: frozenset({Scope.PROMOTE}),
+    Right.REPORT: frozenset({Scope.WRITE}),
 }
 
 

@@ -23,6 +23,7 @@ from . import (
     card_facts,
     card_sync,
     cards,
+    deployments,
     events,
     lifecycle,
     lineage,
@@ -236,6 +237,7 @@ def delete_model(model: RegisteredModel, *, by: Actor, reason: str = "") -> None
             f"{model.name} has versions in staging or production: {', '.join(f'v{n}' for n in numbers)}.",
             next_step="Archive them first.",
         )
+    deployments.refuse_if_deployed(ModelVersion.objects.filter(model=model))
     lineage.refuse_if_base(ModelVersion.objects.filter(model=model), by=by, outside=model)
     name, count = model.name, model.version_count
     audit.record("model.deleted", by=by, subject=name, model=model, before={"versions": count}, reason=reason)
@@ -471,6 +473,7 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_a
         raise Conflict(
             f"{version} is what {holder} would be rolled back to.", next_step="Promote another version first."
         )
+    deployments.refuse_if_deployed([version])
     lineage.refuse_if_base(ModelVersion.objects.filter(pk=version.pk), by=by)
     for alias in aliases:
         lifecycle.drop_alias(alias, version, by)

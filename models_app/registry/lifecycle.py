@@ -21,7 +21,7 @@ from models_app.models import (
 )
 from models_app.models.catalog import ModelVersionQuerySet
 
-from . import audit, events, prepared
+from . import audit, deployment_steps, events, prepared
 from .access import Actor, Right, get_model, may_on, require_on, require_reading, versions_for
 from .errors import Conflict, Invalid, NotFound, NothingToDo
 from .metadata import clean_text
@@ -256,6 +256,7 @@ def _change(
             **facts,
         },
     )
+    deployment_steps.followed_stage(version, transition, by=by)
     return transition
 
 
@@ -321,6 +322,7 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
         transition = _change(
             current, to=Stage.ARCHIVED, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts
         )
+        deployment_steps.stayed_in_stage(target, transition, by=by)
     else:
         transition = _change(
             target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts
@@ -362,7 +364,7 @@ def in_stage(
     return versions.order_by("-stage_changed_at", "-id")
 
 
-def point_alias(version: ModelVersion, name: str, by: Actor) -> Alias:
+def point_alias(version: ModelVersion, name: str, by: Actor, *, is_rollback: bool = False) -> Alias:
     """Point an alias at a version whose model is locked."""
     now = timezone.now()
     found = _ALIAS(version.model_id, name)
@@ -381,6 +383,7 @@ def point_alias(version: ModelVersion, name: str, by: Actor) -> Alias:
         after={name: version.number},
     )
     events.emit("alias.set", model=version.model, payload=_of_alias(version, name))
+    deployment_steps.followed_alias(version, name, by=by, former=former, is_rollback=is_rollback)
     return alias
 
 
@@ -435,6 +438,7 @@ def drop_alias(alias: Alias, version: ModelVersion, by: Actor) -> None:
         after={alias.name: None},
     )
     events.emit("alias.deleted", model=version.model, payload=_of_alias(version, alias.name))
+    deployment_steps.unfollowed_alias(version, alias.name, by=by)
 
 
 def touch_version(version: ModelVersion) -> None:

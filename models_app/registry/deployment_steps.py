@@ -1,0 +1,427 @@
+"""The steps of a deployment: queued, deploying, verifying, live, failed. Written for the verbs of deployments.py and
+for moves between stages; whoever calls has locked the model and asked who may.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from models_app.models import (
+    UNFINISHED,
+    DeployKind,
+    Deployment,
+    DeploymentKind,
+    DeploymentState,
+    Environment,
+    Follows,
+    ModelVersion,
+    StageTransition,
+    TransitionKind,
+)
+
+from . import audit, events, prepared
+from .access import Actor
+from .environments import fill, following
+from .names import flat
+
+OVERTAKEN = "Overtaken by version {}."
+
+
+# --- what is told ---------------------------------------------------------------------------------------------
+
+
+def facts(deployment: Deployment) -> dict[str, Any]:
+    """All that a deployer needs, JSON-ready: payload of every event and answer to an agent that asks. Addresses are
+    paths; whoever sends them makes them whole.
+    """
+    version, environment = deployment.version, deployment.environment
+    model, manifest = version.model, version.manifest
+    endpoint = deployment.endpoint
+    target = deployment.rollback_target
+    return {
+        "deployment": deployment.pk,
+        "state": str(deployment.state),
+        "kind": str(deployment.kind),
+        "environment": environment.name,
+        "site": environment.site,
+        "deployer": str(environment.kind),
+        "name": model.name,
+        "flat_name": flat(model.name),
+        "version": version.number,
+        "digest": manifest.digest if manifest else "",
+        "total_size": manifest.total_size if manifest else 0,
+        "framework": version.framework,
+        "serving_address": endpoint,
+        "health_check": fill(environment.health_check, version, environment, address=endpoint)
+        if environment.health_check
+        else "",
+        "health_window": environment.health_window,
+        "timeout": environment.timeout,
+        "rollback_target": target.number if target else None,
+        "undoes": deployment.undoes_id,
+        "transition": deployment.transition_id,
+        "reason": deployment.reason,
+        "failure": deployment.failure,
+    }
+
+
+def _tell(deployment: Deployment, verb: str, *, by: Actor, before: str = "", audited: bool = True) -> None:
+    """Record and emit what became of a deployment."""
+    version = deployment.version
+    if audited:
+        audit.record(
+            f"deployment.{verb}",
+            by=by,
+            subject=str(version),
+            model=version.model,
+            before={"state": str(before)} if before else {},
+            after={
+                "state": str(deployment.state),
+                "environment": deployment.environment.name,
+                "deployment": deployment.pk,
+            },
+            reason=deployment.failure if verb in ("failed", "superseded") else deployment.reason,
+        )
+    if verb == "superseded":
+        return
+    events.emit(
+        f"deployment.{verb}",
+        model=version.model,
+        payload={
+            **facts(deployment),
+            "by": by.name,
+            "by_id": by.user.pk if by.user else None,
+            "text": deployment.failure or deployment.reason,
+        },
+    )
+
+
+# --- queue ----------------------------------------------------------------------------------------------------
+
+
+def live_in(model_id: int, environment: Environment) -> Deployment | None:
+    """What runs there, as far as declared."""
+    found = Deployment.objects.of_pair(model_id, environment.pk).live()
+    return found.select_related("version__model", "version__manifest", "rollback_target").first()
+
+
+def _target(version: ModelVersion, live: Deployment | None) -> ModelVersion | None:
+    """What runs now is what one goes back to; where that is the version itself, what it would go back to."""
+    if live is None:
+        return None
+    return live.rollback_target if live.version_id == version.pk else live.version
+
+
+def queue(
+    version: ModelVersion,
+    environment: Environment,
+    *,
+    kind: DeploymentKind,
+    by: Actor,
+    reason: str = "",
+    released: bool = True,
+    **more: Any,
+) -> Deployment:
+    """Queue a version and start it if it can start by itself. It overtakes what is queued for its model there; a
+    rollback overtakes only other rollbacks: what was promoted meanwhile comes after it.
+    """
+    now = timezone.now()
+    model = version.model
+    waiting = Deployment.objects.of_pair(model.pk, environment.pk).filter(state=DeploymentState.QUEUED)
+    if kind == DeploymentKind.ROLLBACK:
+        waiting = waiting.filter(kind=kind)
+    for older in waiting.select_related("version__model", "version__manifest"):
+        older.environment = environment
+        supersede(older, by=by, why=OVERTAKEN.format(version.number))
+    deployment = Deployment(
+        model=model,
+        version=version,
+        environment=environment,
+        kind=kind,
+        by=by.user,
+        reason=reason,
+        released=released,
+        rollback_target=None
+        if kind == DeploymentKind.ROLLBACK
+        else _target(version, live_in(model.pk, environment)),
+        endpoint=fill(environment.serving_address, version, environment),
+        queued_at=now,
+        **more,
+    )
+    prepared.insert(deployment)
+    _tell(deployment, "queued", by=by)
+    start_if_due(deployment, by=by)
+    return deployment
+
+
+def supersede(deployment: Deployment, *, by: Actor, why: str) -> None:
+    """It is over without having come to an end of its own."""
+    before = deployment.state
+    deployment.failure = why if before != DeploymentState.LIVE else deployment.failure
+    _end(deployment, DeploymentState.SUPERSEDED)
+    _tell(deployment, "superseded", by=by, before=before)
+
+
+def _end(deployment: Deployment, state: DeploymentState) -> None:
+    deployment.state = state
+    deployment.ended_at = timezone.now()
+    deployment.due_at = deployment.next_check_at = deployment.lease_until = None
+    prepared.update(deployment, "state", "ended_at", "due_at", "next_check_at", "lease_until", "failure")
+
+
+# --- start ----------------------------------------------------------------------------------------------------
+
+
+def may_start(deployment: Deployment) -> bool:
+    """Whether a queued one may be handed out now: released, no freeze in the way, nothing else under way."""
+    if not deployment.released or deployment.state != DeploymentState.QUEUED:
+        return False
+    if not deployment.ignores_freeze and deployment.environment.freeze_at(timezone.now()) is not None:
+        return False
+    pair = Deployment.objects.of_pair(deployment.model_id, deployment.environment_id)
+    others = pair.unfinished()
+    if deployment.kind != DeploymentKind.ROLLBACK:
+        others = pair.filter(state__in=UNFINISHED) | pair.filter(
+            state=DeploymentState.QUEUED, kind=DeploymentKind.ROLLBACK
+        )
+    return not others.exclude(pk=deployment.pk).exists()
+
+
+def start_if_due(deployment: Deployment, *, by: Actor) -> bool:
+    """Start it where deployers are told; an agent asks when it is ready."""
+    if deployment.environment.kind == DeployKind.AGENT or not may_start(deployment):
+        return False
+    start(deployment, by=by)
+    return True
+
+
+def start(deployment: Deployment, *, by: Actor, holder: str = "", lease: timedelta | None = None) -> None:
+    """Hand it out: from here on a deployer works on it, and the time runs. What it goes back to is fixed now."""
+    now = timezone.now()
+    if deployment.kind != DeploymentKind.ROLLBACK:
+        live = live_in(deployment.model_id, deployment.environment)
+        deployment.rollback_target = _target(deployment.version, live)
+    deployment.state, deployment.started_at = DeploymentState.DEPLOYING, now
+    deployment.due_at = now + timedelta(seconds=deployment.environment.timeout)
+    deployment.holder, deployment.lease_until = holder, now + lease if lease else None
+    prepared.update(deployment, "state", "started_at", "due_at", "rollback_target", "holder", "lease_until")
+    _tell(deployment, "started", by=by, before=DeploymentState.QUEUED)
+
+
+def start_next(deployment: Deployment, *, by: Actor) -> bool:
+    """After one has ended: start what waits for its model there, if it may; a rollback goes first. Whether something
+    that may start is there, also where an agent has to ask for it.
+    """
+    pair = Deployment.objects.of_pair(deployment.model_id, deployment.environment_id)
+    waiting = pair.filter(state=DeploymentState.QUEUED).select_related(
+        "version__model", "version__manifest", "environment", "rollback_target"
+    )
+    for one in sorted(waiting, key=lambda each: each.kind != DeploymentKind.ROLLBACK):
+        if may_start(one):
+            start_if_due(one, by=by)
+            return True
+    return False
+
+
+# --- go on ----------------------------------------------------------------------------------------------------
+
+
+def verify(deployment: Deployment, *, by: Actor) -> None:
+    """The deployer is done; now it has the environment's window to show that it is healthy."""
+    now = timezone.now()
+    before = deployment.state
+    environment = deployment.environment
+    deployment.state, deployment.verifying_at = DeploymentState.VERIFYING, now
+    deployment.due_at = now + timedelta(seconds=environment.health_window)
+    deployment.next_check_at = now if is_checked_here(environment) else None
+    deployment.healthy_in_a_row = 0
+    prepared.update(
+        deployment, "state", "verifying_at", "due_at", "next_check_at", "healthy_in_a_row", "endpoint"
+    )
+    _tell(deployment, "verifying", by=by, before=before)
+
+
+def is_checked_here(environment: Environment) -> bool:
+    """Whether the registry asks for its health itself: an agent does that where it is."""
+    return bool(environment.health_check) and environment.kind != DeployKind.AGENT
+
+
+def go_live(deployment: Deployment, *, by: Actor) -> None:
+    """It serves. What served before is over: rolled back where this is the rollback, superseded else."""
+    now = timezone.now()
+    before = deployment.state
+    former = live_in(deployment.model_id, deployment.environment)
+    is_rollback = deployment.kind == DeploymentKind.ROLLBACK
+    undone = [deployment.undoes] if is_rollback and deployment.undoes else []
+    undone = [one for one in undone if one.state == DeploymentState.FAILED]
+    if former is not None and former.pk != deployment.pk:
+        former.environment = deployment.environment
+        if is_rollback and former.version_id != deployment.version_id:
+            # The row that is live must be gone before the next may be.
+            _end(former, DeploymentState.ROLLED_BACK)
+            undone.append(former)
+        else:
+            supersede(former, by=by, why="")
+    deployment.state, deployment.live_at = DeploymentState.LIVE, now
+    deployment.due_at = deployment.next_check_at = deployment.lease_until = None
+    prepared.update(
+        deployment, "state", "live_at", "due_at", "next_check_at", "lease_until", "endpoint", "last_check"
+    )
+    version = deployment.version
+    if deployment.endpoint and version.serving_endpoint != deployment.endpoint:
+        version.serving_endpoint = deployment.endpoint
+        version.updated_at = now
+        prepared.update(version, "serving_endpoint", "updated_at")
+    _tell(deployment, "live", by=by, before=before)
+    for one in undone:
+        _rolled_back(one, deployment, by=by)
+    start_next(deployment, by=by)
+
+
+def _rolled_back(undone: Deployment, rollback: Deployment, *, by: Actor) -> None:
+    """The rollback serves, so what it undoes is rolled back."""
+    undone.environment = rollback.environment
+    undone.state = DeploymentState.ROLLED_BACK
+    prepared.update(undone, "state")
+    _tell(undone, "rolled_back", by=by)
+
+
+def end_failed(deployment: Deployment, *, by: Actor, why: str) -> None:
+    """It failed; what follows from that, deployments.py decides."""
+    before = deployment.state
+    deployment.failure = why
+    _end(deployment, DeploymentState.FAILED)
+    _tell(deployment, "failed", by=by, before=before)
+
+
+# --- what stages and aliases bring about ----------------------------------------------------------------------
+
+
+def followed_stage(version: ModelVersion, transition: StageTransition, *, by: Actor) -> None:
+    """A version came into a stage: queue it wherever that is followed, and call off what waits of it elsewhere."""
+    _call_off(version, Follows.STAGE, transition.from_stage, by=by)
+    _bring_into(transition.to_stage, version, transition, by=by)
+
+
+def stayed_in_stage(version: ModelVersion, transition: StageTransition, *, by: Actor) -> None:
+    """A rollback took another version out of the stage, in which this one was all the time."""
+    _bring_into(transition.from_stage, version, transition, by=by)
+
+
+def _bring_into(stage: str, version: ModelVersion, transition: StageTransition, *, by: Actor) -> None:
+    _bring(
+        version,
+        following(version.model, Follows.STAGE, stage),
+        by=by,
+        reason=transition.reason,
+        is_rollback=transition.kind == TransitionKind.ROLLBACK,
+        transition=transition,
+    )
+
+
+def followed_alias(
+    version: ModelVersion, name: str, *, by: Actor, former: int | None, is_rollback: bool = False
+) -> None:
+    """An alias was set, which pointed at the version of the former number: queue it wherever the alias is followed."""
+    environments = following(version.model, Follows.ALIAS, name)
+    if not environments:
+        return
+    was = ModelVersion.objects.filter(model=version.model_id, number=former or 0).first()
+    if was is not None and was.pk != version.pk:
+        was.model = version.model
+        _call_off(was, Follows.ALIAS, name, by=by)
+    _bring(
+        version,
+        environments,
+        by=by,
+        reason=f"Alias “{name}”.",
+        is_rollback=is_rollback,
+        alias_was=was if was is not None and was.pk != version.pk else None,
+    )
+
+
+def unfollowed_alias(version: ModelVersion, name: str, *, by: Actor) -> None:
+    """An alias is gone: what waits because of it waits no more."""
+    _call_off(version, Follows.ALIAS, name, by=by)
+
+
+def _call_off(version: ModelVersion, follows: str, followed: str, *, by: Actor) -> None:
+    waiting = Deployment.objects.filter(
+        version=version,
+        state=DeploymentState.QUEUED,
+        kind=DeploymentKind.FOLLOWED,
+        environment__follows=follows,
+        environment__followed=followed,
+    )
+    for one in waiting.select_related("environment", "version__manifest"):
+        one.version.model = version.model
+        supersede(one, by=by, why=f"No longer under {followed}.")
+
+
+def _bring(
+    version: ModelVersion,
+    environments: list[Environment],
+    *,
+    by: Actor,
+    reason: str,
+    is_rollback: bool = False,
+    **more: Any,
+) -> None:
+    if not environments:
+        return
+    there = _standing(version, environments)
+    for environment in environments:
+        live, newest = there.get(environment.pk, (None, None))
+        if newest is not None and newest.state in (DeploymentState.FAILED, DeploymentState.ROLLED_BACK):
+            _withhold(version, environment, newest, by=by)
+            continue
+        pair = Deployment.objects.of_pair(version.model_id, environment.pk)
+        under_way = list(pair.filter(state__in=(DeploymentState.QUEUED, *UNFINISHED)))
+        if live is not None and live.version_id == version.pk and not under_way:
+            continue
+        goes_back = [one for one in under_way if one.kind == DeploymentKind.ROLLBACK]
+        if any(is_rollback or one.version_id == version.pk for one in goes_back):
+            continue
+        queue(
+            version,
+            environment,
+            kind=DeploymentKind.ROLLBACK if is_rollback else DeploymentKind.FOLLOWED,
+            by=by,
+            reason=reason,
+            released=is_rollback or environment.start == "automatic",
+            ignores_freeze=is_rollback,
+            undoes=live if is_rollback else None,
+            **more,
+        )
+
+
+def _standing(
+    version: ModelVersion, environments: list[Environment]
+) -> dict[int, tuple[Deployment | None, Deployment | None]]:
+    """Of each environment: what is live of the model, and this version's newest deployment that went out."""
+    found: dict[int, tuple[Deployment | None, Deployment | None]] = {}
+    rows = Deployment.objects.filter(model=version.model_id, environment__in=environments)
+    ours = rows.filter(version=version).exclude(state=DeploymentState.QUEUED)
+    for one in (rows.live() | ours).order_by("pk"):
+        live, newest = found.get(one.environment_id, (None, None))
+        if one.state == DeploymentState.LIVE:
+            live = one
+        if one.version_id == version.pk and one.state != DeploymentState.SUPERSEDED:
+            newest = one
+        found[one.environment_id] = (live, newest)
+    return found
+
+
+def _withhold(version: ModelVersion, environment: Environment, failed: Deployment, *, by: Actor) -> None:
+    """What failed here is not tried again by itself; a person may order it."""
+    audit.record(
+        "deployment.withheld",
+        by=by,
+        subject=str(version),
+        model=version.model,
+        after={"environment": environment.name, "deployment": failed.pk},
+        reason=f"It {'failed' if failed.state == DeploymentState.FAILED else 'was rolled back'} here before.",
+    )

@@ -1,0 +1,302 @@
+"""Deployments: ordered, started, called off, rolled back. Their steps: deployment_steps.py; what brings them
+about by itself: lifecycle.py, which tells of every move; what deployers say and ask: deployment_reports.py and
+deployment_claims.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from models_app.models import (
+    CURRENT,
+    UNFINISHED,
+    Alias,
+    Deployment,
+    DeploymentKind,
+    DeploymentState,
+    Environment,
+    Follows,
+    ModelVersion,
+    RegisteredModel,
+    StageTransition,
+)
+from models_app.models.deployments import DeploymentQuerySet
+
+from . import audit, deployment_failures, environments, lifecycle, prepared
+from . import deployment_steps as steps
+from .access import Actor, Right, models_for, require, require_reading
+from .errors import Conflict, Forbidden, Invalid, NotFound, NothingToDo
+
+# --- reading --------------------------------------------------------------------------------------------------
+
+
+def deployments_for(actor: Actor) -> DeploymentQuerySet:
+    """Deployments of the models that the actor may read, newest first. Raises Unauthenticated, Forbidden."""
+    require_reading(actor)
+    rows = Deployment.objects.select_related(
+        "version__manifest",
+        "version__model__team",
+        "environment__team",
+        "environment__deploy_team",
+        "rollback_target",
+        "transition__request",
+        "by",
+    )
+    if actor.readable_teams is not None:
+        rows = rows.filter(model__in=models_for(actor))
+    return rows.order_by("-id")
+
+
+def get_deployment(number: int, *, by: Actor) -> Deployment:
+    """Raises NotFound."""
+    found = deployments_for(by).filter(pk=number).first()
+    if found is None:
+        raise NotFound(f"There is no deployment {number} that you may see.")
+    return found
+
+
+@contextmanager
+def held(deployment: Deployment) -> Iterator[Deployment]:
+    """The deployment as it is now, its model locked, in a transaction. Raises NotFound when it is gone."""
+    with transaction.atomic():
+        model = lifecycle.lock(deployment.model)
+        current = (
+            Deployment.objects.select_related(
+                "version__manifest",
+                "environment__team",
+                "environment__deploy_team",
+                "rollback_target",
+                "transition",
+            )
+            .filter(pk=deployment.pk)
+            .first()
+        )
+        if current is None:
+            raise NotFound(f"Deployment {deployment.pk} is gone.")
+        current.model = current.version.model = model
+        yield current
+
+
+def holding(versions: Iterable[ModelVersion] | Any) -> Deployment | None:
+    """A deployment for which one of these versions must stay: it or what it goes back to, as long as it is live, waits
+    or is under way. None when there is none. For whoever deletes versions and models.
+    """
+    return (
+        Deployment.objects.filter(
+            Q(version__in=versions) | Q(rollback_target__in=versions),
+            state__in=CURRENT,
+            environment__deleted_at=None,
+        )
+        .select_related("environment", "version__model")
+        .first()
+    )
+
+
+def refuse_if_deployed(versions: Any) -> None:
+    """Raises Conflict while one of these versions is `holding`."""
+    found = holding(versions)
+    if found is not None:
+        what = "is" if found.state == DeploymentState.LIVE else "is about to be"
+        raise Conflict(
+            f"{found.version} {what} deployed in {found.environment}"
+            + (
+                f", and would be rolled back to v{found.rollback_target.number}."
+                if found.rollback_target
+                else "."
+            ),
+            next_step="Deploy another version there first.",
+        )
+
+
+# --- by hand --------------------------------------------------------------------------------------------------
+
+
+def deploy(
+    version: ModelVersion, environment: Environment, *, by: Actor, reason: str = "", past_freeze: bool = False
+) -> Deployment:
+    """Order a version into an environment, also one that failed there before.
+
+    It must be, or have been, where the environment follows: an order is no way around a promotion. In a freeze admins
+    may, `past_freeze` and with a reason. Raises Forbidden, Conflict, Invalid.
+    """
+    reason = lifecycle.clean_reason(reason)
+    with transaction.atomic():
+        version = lifecycle.lock_version(version)
+        environment = _there(environment)
+        environments.require_deploying(environment, version.model, by=by)
+        if not environments.takes(environment, version.model):
+            raise Conflict(f"{environment} takes models of team {environment.for_team} only.")
+        _require_let_in(version, environment)
+        _require_thawed(environment, by=by, reason=reason, past_freeze=past_freeze)
+        return steps.queue(
+            version,
+            environment,
+            kind=DeploymentKind.ORDERED,
+            by=by,
+            reason=reason,
+            ignores_freeze=past_freeze,
+        )
+
+
+def start(deployment: Deployment, *, by: Actor, reason: str = "", past_freeze: bool = False) -> Deployment:
+    """Start what waits for somebody to start it. Raises Forbidden, Conflict."""
+    reason = lifecycle.clean_reason(reason)
+    with held(deployment) as current:
+        environments.require_deploying(current.environment, current.model, by=by)
+        if current.state != DeploymentState.QUEUED or (current.released and not past_freeze):
+            raise NothingToDo(f"Deployment {current.pk} is {current.get_state_display().lower()} already.")
+        _require_thawed(current.environment, by=by, reason=reason, past_freeze=past_freeze)
+        current.released = True
+        current.ignores_freeze = current.ignores_freeze or past_freeze
+        prepared.update(current, "released", "ignores_freeze")
+        audit.record(
+            "deployment.released",
+            by=by,
+            subject=str(current.version),
+            model=current.model,
+            after={"environment": current.environment.name, "deployment": current.pk},
+            reason=reason,
+        )
+        steps.start_if_due(current, by=by)
+        return current
+
+
+def call_off(deployment: Deployment, *, by: Actor, reason: str = "") -> Deployment:
+    """Take back one that still waits. Raises Forbidden, Conflict."""
+    reason = lifecycle.clean_reason(reason)
+    with held(deployment) as current:
+        environments.require_deploying(current.environment, current.model, by=by)
+        if current.state != DeploymentState.QUEUED:
+            raise Conflict(
+                f"Deployment {current.pk} is {current.get_state_display().lower()}, it waits no more.",
+                next_step="Roll back instead.",
+            )
+        steps.supersede(current, by=by, why=f"Called off by {by.name}. {reason}".strip())
+        return current
+
+
+def _there(environment: Environment) -> Environment:
+    found = environments.with_teams().filter(pk=environment.pk).first()
+    if found is None:
+        raise NotFound(f"The environment {environment} was deleted.")
+    return found
+
+
+def _require_let_in(version: ModelVersion, environment: Environment) -> None:
+    """Raises Conflict unless the version is or was where the environment follows."""
+    followed = environment.followed
+    if Deployment.objects.filter(version=version, environment=environment, live_at__isnull=False).exists():
+        return
+    if environment.follows == Follows.STAGE:
+        moves = StageTransition.objects.filter(version=version, to_stage=followed)
+        if version.stage == followed or moves.exists():
+            return
+        raise Conflict(f"{version} never was in {followed}.", next_step=f"Promote it to {followed} first.")
+    if not Alias.objects.filter(version=version, name=followed).exists():
+        raise Conflict(f"{version} has no alias “{followed}”.", next_step="Set the alias.")
+
+
+def _require_thawed(environment: Environment, *, by: Actor, reason: str, past_freeze: bool) -> None:
+    """Raises Conflict in a freeze, unless an admin goes past it and says why."""
+    freeze = environment.freeze_at(timezone.now())
+    if freeze is None:
+        return
+    if not past_freeze:
+        raise Conflict(
+            f"{environment} is frozen until {freeze['until']}: {freeze['reason']}",
+            next_step="Wait till then; an admin may deploy past the freeze, with a reason.",
+        )
+    try:
+        require(by, Right.MANAGE_TEAM, environment.team)
+    except Forbidden as error:
+        raise Forbidden(
+            f"Only an admin may deploy past the freeze of {environment}.", next_step=error.next_step
+        ) from error
+    if not reason:
+        raise Invalid("reason", "Say why it cannot wait: whoever asked for the freeze will ask.")
+
+
+def roll_back(
+    model: RegisteredModel,
+    environment: Environment | None = None,
+    *,
+    by: Actor,
+    reason: str,
+    move_stage: bool | None = None,
+) -> list[Deployment]:
+    """Go back, in one environment or in all that have the same version, at once and also in a freeze.
+
+    What is under way there counts as failed. With `move_stage`, as always for all environments, production is rolled
+    back too. Raises Invalid without a reason, Forbidden, Conflict when there is nothing to go back to.
+    """
+    reason = lifecycle.clean_reason(reason)
+    if not reason:
+        raise Invalid("reason", "Say why: whoever reads the history later will ask.")
+    with transaction.atomic():
+        model = lifecycle.lock(model)
+        going = _going_back(model, environment)
+        if not going:
+            where = f" in {environment}" if environment else ""
+            raise Conflict(f"Nothing of {model.name} is deployed{where}.")
+        for one in going:
+            environments.require_deploying(one.environment, model, by=by)
+        if environment is not None and going[0].rollback_target is None:
+            raise Conflict(
+                f"{going[0].version} has nothing to go back to in {environment}.",
+                next_step="Deploy another version.",
+            )
+        made = [
+            deployment_failures.go_back(one, by=by, reason=reason) for one in going if one.rollback_target
+        ]
+        if move_stage or (move_stage is None and environment is None):
+            _stage_back(going[0].version, by=by, reason=reason, required=not made)
+        if not made:
+            raise Conflict(f"{model.name} has nothing to go back to anywhere.")
+        return made
+
+
+def _going_back(model: RegisteredModel, environment: Environment | None) -> list[Deployment]:
+    """What to take out: of each environment what is under way, else what is live; of all of them one version."""
+    rows = Deployment.objects.filter(
+        model=model, state__in=(*UNFINISHED, DeploymentState.LIVE), environment__deleted_at=None
+    ).exclude(kind=DeploymentKind.ROLLBACK, state__in=UNFINISHED)
+    if environment is not None:
+        rows = rows.filter(environment=environment)
+    newest: dict[int, Deployment] = {}
+    related = ("environment__team", "environment__deploy_team", "version__manifest", "rollback_target")
+    for one in rows.select_related(*related).order_by("pk"):
+        one.model = one.version.model = model
+        if one.environment_id not in newest or one.is_unfinished:
+            newest[one.environment_id] = one
+    busy = Deployment.objects.filter(
+        model=model, kind=DeploymentKind.ROLLBACK, state__in=(DeploymentState.QUEUED, *UNFINISHED)
+    ).values_list("environment", flat=True)
+    found = [one for pk, one in sorted(newest.items()) if pk not in set(busy)]
+    if environment is not None or not found:
+        return found
+    current = lifecycle.current_production(model)
+    numbers = [one.version_id for one in found]
+    bad = (
+        current.pk
+        if current is not None and current.pk in numbers
+        else max(found, key=lambda one: one.pk).version_id
+    )
+    return [one for one in found if one.version_id == bad]
+
+
+def _stage_back(version: ModelVersion, *, by: Actor, reason: str, required: bool) -> None:
+    """Roll production back where this is its version."""
+    current = lifecycle.current_production(version.model)
+    if current is None or current.pk != version.pk:
+        return
+    try:
+        lifecycle.rollback(version.model, by=by, reason=reason)
+    except Conflict:
+        if required:
+            raise
