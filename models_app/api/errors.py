@@ -73,6 +73,8 @@ def _refusal(error: errors.RegistryError, request: Any) -> Response:
         members["missing"] = [_missing(requirement, request) for requirement in error.missing]
     elif isinstance(error, errors.TooLarge):
         members["limit"] = error.limit
+    elif isinstance(error, errors.OverQuota):
+        members |= {"limit": error.limit, "used": error.used, "asked": error.asked}
     elif isinstance(error, errors.Unauthenticated):
         headers = {"WWW-Authenticate": CHALLENGE}
         members["next_step"] = error.next_step or LOG_IN

@@ -9,7 +9,7 @@ from typing import Any
 from rest_framework import serializers
 
 from models_app.http import bodies
-from models_app.registry import catalog
+from models_app.registry import admission
 from models_app.registry.access import Actor, require_login
 from models_app.registry.artifacts import reuse
 from models_app.registry.artifacts.blobs import StoredFile
@@ -63,7 +63,7 @@ def registration_in(view: Door, name: str) -> Registration:
         def before_files(form: bodies.Form) -> None:
             if "metadata" in form.fields:
                 early.append(read_registration(view, _object(form, "metadata")))
-                check_early(early[0], name, view.actor)
+                check_early(early[0], name, view.actor, size=bodies.size_at_least(request))
 
         form = bodies.receive_form(request, before_files=before_files)
         if unknown := sorted(form.fields.keys() - PARTS):
@@ -101,14 +101,15 @@ def read_registration(view: Door, data: dict[str, Any]) -> Registration:
     )
 
 
-def check_early(registration: Registration, name: str, actor: Actor) -> None:
-    """Refuse what would be refused anyway, before a long upload."""
-    catalog.check_registration(
+def check_early(registration: Registration, name: str, actor: Actor, *, size: int = 0) -> None:
+    """Refuse what would be refused anyway, before a long upload of so many bytes."""
+    admission.check_registration(
         name,
         create_model=registration.create_model,
         fields=registration.model_fields,
         data=registration.metadata,
         by=actor,
+        size=size,
     )
 
 

@@ -25,6 +25,8 @@ from models_app.registry.errors import Forbidden, Invalid, TooLarge
 # Larger pieces cost more: each then is memory fresh from the system, 1 MiB took twice the time in the kernel.
 PIECE = 256 << 10
 FILE_FIELDS = ("files", "file")
+# What stands around the files of a form, generously.
+FORM_OVERHEAD = 1 << 20
 SEND_AGAIN = "Send the whole body again."
 
 
@@ -54,6 +56,11 @@ def chunks(request: HttpRequest, *, limit: int | None = None) -> Iterator[bytes]
         yield piece
     if declared is not None and received < declared:
         raise _ended_early(received, declared)
+
+
+def size_at_least(request: HttpRequest) -> int:
+    """Bytes of the files in a form, as far as its declared length tells: what surrounds them is allowed for."""
+    return max(0, (declared_length(request) or 0) - FORM_OVERHEAD)
 
 
 def declared_length(request: HttpRequest) -> int | None:

@@ -69,6 +69,7 @@ from .runs import (
     RunTag,
 )
 from .search import SearchDocument, SearchMetric
+from .storage_use import ModelStorage, StorageChange, StorageDay, StorageQuota, StorageUse
 from .uploads import UploadFile, UploadSession
 from .webhooks import Delivery, DeliveryState, Webhook, WebhookScheme, WebhookStatus
 
@@ -113,6 +114,7 @@ __all__ = [
     "ManifestEntry",
     "Membership",
     "ModelRedirect",
+    "ModelStorage",
     "ModelTag",
     "ModelVersion",
     "Notice",
@@ -146,7 +148,11 @@ __all__ = [
     "Stage",
     "StageTransition",
     "StartMode",
+    "StorageChange",
+    "StorageDay",
+    "StorageQuota",
     "StorageTask",
+    "StorageUse",
     "Team",
     "TransitionKind",
     "TreeEntry",

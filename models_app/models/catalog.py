@@ -79,6 +79,8 @@ class RegisteredModel(models.Model):
         "ModelVersion", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
     version_count = models.IntegerField(default=0, editable=False)
+    # Bytes that its versions name, each version's counted in full; kept by the verbs (registry/storage_use.py).
+    size = models.BigIntegerField(default=0, editable=False)
     # A prompt of the MLflow client: kept like a model, left out of every search that does not ask for prompts.
     is_prompt = models.BooleanField(default=False, editable=False)
     # What the verb that made this object left out of what a card said, in words; not stored.
@@ -92,6 +94,8 @@ class RegisteredModel(models.Model):
             models.Index(fields=["-updated_at", "-id"], name="model_by_update"),
             models.Index(fields=["team", "-updated_at", "-id"], name="model_of_team"),
             models.Index(fields=["-created_at", "-id"], name="model_by_creation"),
+            models.Index(fields=["-size"], name="model_by_size"),
+            models.Index(fields=["team", "-size"], name="model_of_team_by_size"),
         ]
 
     def __str__(self) -> str:
@@ -236,6 +240,11 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model.name}@{self.number}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files; none where it only points."""
+        return self.manifest.total_size if self.manifest else 0
 
 
 class VersionTag(models.Model):

@@ -17,6 +17,8 @@ class UploadSession(models.Model):
 
     uid = models.CharField(max_length=32, unique=True, editable=False)
     model_name = models.CharField(max_length=256, editable=False)
+    # Whose quota the files count against.
+    team = models.ForeignKey("Team", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     registration = models.JSONField(default=dict, editable=False)
     created_by = models.ForeignKey(
         "User", on_delete=models.CASCADE, related_name="upload_sessions", editable=False

@@ -24,6 +24,11 @@ def of_version(name: str, number: int) -> str:
     return reverse("web:version", kwargs={"name": name, "rev": str(number)})
 
 
+def of_team_storage(slug: str) -> str:
+    """What a team holds."""
+    return reverse("web:team", kwargs={"slug": slug})
+
+
 def absolute(path: str) -> str:
     """The whole address of a page; MODELRY_PUBLIC_URL says where the site is."""
     return (settings.PUBLIC_URL.rstrip("/") or AT_HOME) + path

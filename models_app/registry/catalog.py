@@ -30,13 +30,14 @@ from . import (
     metadata,
     model_fields,
     prepared,
+    quotas,
     reviews,
     version_facts,
 )
 from .access import Actor, Right, get_model, models_for, require, require_on, team_of_new
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
-from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound
+from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid
 from .lifecycle import clean_reason, lock, lock_version
 from .metadata import brief
 from .names import check_model_name, split_name
@@ -139,6 +140,8 @@ def update_model(model: RegisteredModel, *, by: Actor, **fields: Any) -> Registe
         replace_model_tags(model, tags, by)
     if changed:
         before = brief({name: getattr(model, name) for name in changed})
+        if "team" in changed:
+            quotas.move(model, to=changed["team"])
         for name, value in changed.items():
             setattr(model, name, value)
         audit.record(
@@ -205,6 +208,7 @@ def rename_model(model: RegisteredModel, *, to: str, by: Actor) -> RegisteredMod
     if namespace and namespace != model.team.slug:
         target = team_of_new(to, None, by)
         require(by, Right.EDIT_MODEL, target)
+        quotas.move(model, to=target)
         model.team = target
     if ModelRedirect.objects.filter(name=to).exclude(model=model).exists():
         raise AlreadyExists(f"“{to}” is the former name of another model.")
@@ -243,20 +247,7 @@ def delete_model(model: RegisteredModel, *, by: Actor, reason: str = "") -> None
     audit.record("model.deleted", by=by, subject=name, model=model, before={"versions": count}, reason=reason)
     events.emit("model.deleted", model=model, payload={"name": name})
     model.delete()
-
-
-def check_registration(
-    name: str, *, create_model: bool, fields: Mapping[str, Any], data: Mapping[str, Any], by: Actor
-) -> None:
-    """Refuse what `register` would refuse anyway, before a long upload: missing rights and wrong metadata."""
-    try:
-        get_model(name, by=by, right=Right.REGISTER)
-    except NotFound:
-        if not create_model:
-            raise
-        check_model_name(name)
-        require(by, Right.REGISTER, team_of_new(name, model_fields.clean(fields).get("team"), by))
-    _clean_registration(data)
+    quotas.charge(model.team_id, -model.size)
 
 
 def register(
@@ -304,7 +295,7 @@ def register_version(
     Without files the version only points to its `source`, or is a prompt: see sources.py, which makes such ones.
     Either everything is there afterwards or nothing: number, manifest, metadata, lineage, aliases, audit and outbox.
     Numbers are consecutive, also under parallel calls: they are given out under the lock on the model's row.
-    Raises Invalid listing every wrong field, TooLarge, Forbidden, NotFound for an unknown run.
+    Raises Invalid listing every wrong field, TooLarge, OverQuota, Forbidden, NotFound for an unknown run.
     """
     require_on(by, Right.REGISTER, model)
     run = lineage.find_run(metadata.get("run") or "", by=by)
@@ -337,9 +328,10 @@ def register_version(
     version_facts.add(version, collections, by)
     lineage.connect(version, relation=relation, by=by, dataset=dataset)
     model.version_count += 1
+    model.size += version.size
     model.updated_at = now
     model.newest = model.newest_dev = version
-    fields = ["last_number", "version_count", "updated_at", "newest", "newest_dev"]
+    fields = ["last_number", "version_count", "size", "updated_at", "newest", "newest_dev"]
     if version.framework and not model.library:
         model.library = version.framework
         fields.append("library")
@@ -352,6 +344,7 @@ def register_version(
             version.refresh_from_db()
             version.model = lock(model)
         card_sync.keep_in_step(version.model, card_facts.VERSION_KEYS, by=by)
+    quotas.charge(model.team_id, version.size)
     return version
 
 
@@ -480,12 +473,14 @@ def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_a
     before = {"stage": version.stage, "digest": version.manifest.digest if version.manifest else ""}
     audit.record("version.deleted", by=by, subject=str(version), model=model, before=before, reason=reason)
     events.emit("version.deleted", model=model, payload={"name": model.name, "version": version.number})
-    stage = version.stage
+    stage, size = version.stage, version.size
     version.delete()
     model.version_count -= 1
+    model.size -= size
     model.updated_at = timezone.now()
     model.newest = ModelVersion.objects.filter(model=model).newest_first().first()
     newest = lifecycle.find_newest(model, stage)
-    model.save(update_fields=["version_count", "updated_at", "newest", *newest])
+    model.save(update_fields=["version_count", "size", "updated_at", "newest", *newest])
     card_sync.keep_in_step(model, card_facts.VERSION_KEYS, by=by)
     index.refresh([model.pk])
+    quotas.charge(model.team_id, -size)

@@ -86,6 +86,18 @@ class Forbidden(RegistryError):
     about: int | None = None
 
 
+class OverQuota(Forbidden):
+    """A team would hold more than it may: `used` bytes and `asked` more are past `limit`. It is the team's to make
+    room, a site admin's to give more.
+    """
+
+    code = "over_quota"
+
+    def __init__(self, why: str, *, limit: int, used: int, asked: int, next_step: str = "") -> None:
+        super().__init__(why, next_step=next_step)
+        self.limit, self.used, self.asked = limit, used, asked
+
+
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
     """One wrong field: its name as the caller sent it, and why it was refused."""

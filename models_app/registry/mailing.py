@@ -77,7 +77,8 @@ def _still_wanted(user: User, ours: list[Notice]) -> list[Notice]:
         reader = Actor.of(user, door="task")
         models = RegisteredModel.objects.filter(pk__in={notice.model_id for notice in ours})
         rows = models.values_list("pk", "visibility", "team_id")
-        readable = {pk for pk, visibility, team in rows if may_read(reader, visibility, team)}
+        # Some are about no model.
+        readable = {None, *(pk for pk, visibility, team in rows if may_read(reader, visibility, team))}
     kept = [notice for notice in ours if notice.model_id in readable]
     dropped = [notice.pk for notice in ours if notice.model_id not in readable]
     if dropped:

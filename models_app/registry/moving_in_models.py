@@ -17,6 +17,7 @@ from models_app.models import (
     Alias,
     AuditEvent,
     LoggedModel,
+    Manifest,
     ModelRedirect,
     ModelTag,
     ModelVersion,
@@ -28,7 +29,7 @@ from models_app.models import (
     VersionTag,
 )
 
-from . import audit, cards, events, lineage, metadata, names, sources, version_facts
+from . import audit, cards, events, lineage, metadata, names, quotas, sources, version_facts
 from .access import Actor
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
@@ -281,15 +282,23 @@ def _make(model: RegisteredModel, facts: VersionFacts, by: Actor, origin: str) -
         _move(made, facts.stage, facts.updated_at, by, origin)
     model.last_number = max(model.last_number, facts.number)
     model.version_count += 1
+    _count(model, manifest)
     if made.framework and not model.library:
         model.library = made.framework
     model.updated_at = max(model.updated_at, facts.updated_at)
-    _point_to_newest(model, "last_number", "version_count", "library", "updated_at")
+    _point_to_newest(model, "last_number", "version_count", "size", "library", "updated_at")
     after = {"digest": manifest.digest if manifest else None, "stage": facts.stage, "from": origin}
     audit.record("version.imported", by=by, subject=str(made), model=model, after=after)
     payload = {"name": model.name, "version": made.number, "digest": after["digest"]}
     events.emit("version.imported", model=model, payload=payload)
     return made
+
+
+def _count(model: RegisteredModel, manifest: Manifest | None) -> None:
+    """What moves in counts, and nothing of it is refused."""
+    if manifest is not None:
+        model.size += manifest.total_size
+        quotas.charge(model.team_id, manifest.total_size, judged=False)
 
 
 def _known_of(model: RegisteredModel, facts: VersionFacts) -> tuple[dict[str, Any], dict[str, Any], Any]:
@@ -345,6 +354,8 @@ def _complete(found: ModelVersion, files: Sequence[StoredFile]) -> bool:
     """Seal files into a version that only pointed to them so far. Raises Conflict when it has others."""
     if found.manifest is None:
         found.manifest = manifests.seal(files)
+        _count(found.model, found.manifest)
+        found.model.save(update_fields=["size"])
         return True
     if manifests.digest_of(files) != found.manifest.digest:
         raise Conflict(f"{found} is sealed here with other files than the source has now.")

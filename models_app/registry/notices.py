@@ -148,10 +148,14 @@ def _later_reviewers(case: Happening) -> Q:
 
 def told(who: Q, case: Happening) -> QuerySet[User]:
     """Those among them who read mail, may read the model, and did not do it themselves."""
-    people = User.objects.filter(who, is_active=True, is_service=False)
-    people = people.exclude(email="").exclude(notice_mode=NoticeMode.NONE)
-    people = people.exclude(pk=case.facts.get("by_id") or 0)
+    people = reading_mail().filter(who).exclude(pk=case.facts.get("by_id") or 0)
     return people.filter(may_read(case.model))
+
+
+def reading_mail() -> QuerySet[User]:
+    """People whom mail reaches, and who want it."""
+    people = User.objects.filter(is_active=True, is_service=False)
+    return people.exclude(email="").exclude(notice_mode=NoticeMode.NONE)
 
 
 def may_read(model: RegisteredModel) -> Q:
@@ -246,24 +250,35 @@ def write(event: OutboxEvent) -> int:
     subject = one_line(say(case))[:MAX_SUBJECT]
     if not subject:
         return 0
+    like = Notice(
+        event=event,
+        model=case.model,
+        request=case.request,
+        name=event.name,
+        subject=subject,
+        body=case.facts.get("text") or "",
+        path=_path(case),
+        is_urgent=event.name in URGENT,
+    )
+    return write_for(told(who(case), case), like)
+
+
+def write_for(people: QuerySet[User], like: Notice) -> int:
+    """Write a notice like this one for each of these people; returns how many. Again does no harm."""
     now = timezone.now()
-    is_urgent = event.name in URGENT
     later = next_digest(now)
+    same = {
+        name: getattr(like, name)
+        for name in ("event", "model", "request", "name", "subject", "body", "path", "is_urgent")
+    }
     notices = [
         Notice(
             user_id=pk,
-            event=event,
-            model=case.model,
-            request=case.request,
-            name=event.name,
-            subject=subject,
-            body=case.facts.get("text") or "",
-            path=_path(case),
-            is_urgent=is_urgent,
             created_at=now,
-            due_at=later if mode == NoticeMode.DIGEST and not is_urgent else now,
+            due_at=later if mode == NoticeMode.DIGEST and not like.is_urgent else now,
+            **same,
         )
-        for pk, mode in told(who(case), case).order_by("pk").values_list("pk", "notice_mode")
+        for pk, mode in people.order_by("pk").values_list("pk", "notice_mode")
     ]
     Notice.objects.bulk_create(notices, ignore_conflicts=True, batch_size=AT_ONCE)
     return len(notices)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from models_app.models import OutboxEvent, Stage
-from models_app.registry import deliveries, events, notices, reviews
+from models_app.registry import deliveries, events, notices, quota_notices, quotas, reviews
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,11 @@ def tell_people(event: OutboxEvent) -> None:
     notices.write(event)
 
 
+def tell_team(event: OutboxEvent) -> None:
+    """Write the notices of a team that comes near its quota."""
+    quota_notices.write(event)
+
+
 def dismiss_stale(event: OutboxEvent) -> None:
     """Reviews were made under the policies and against the production of their time: dismiss what is past."""
     if event.name == "policy.set":
@@ -40,6 +45,7 @@ def dismiss_stale(event: OutboxEvent) -> None:
 HANDLERS: dict[str, list[Handler]] = {
     "policy.set": [dismiss_stale],
     "version.moved": [dismiss_stale],
+    quotas.PASSED: [tell_team],
     "*": [note, tell_webhooks, tell_people],
 }
 

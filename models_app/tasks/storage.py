@@ -7,10 +7,16 @@ import threading
 
 from django.db import connection
 
+from models_app.registry import storage_use
 from models_app.registry.artifacts import storage_tasks, verifying
 from models_app.registry.errors import Unavailable
 
 log = logging.getLogger(__name__)
+
+
+def add_up() -> int:
+    """Add what was registered and deleted to the sums of the teams; returns how many changes that were."""
+    return storage_use.fold()
 
 
 def keep_clean(stop: threading.Event | None = None) -> bool:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from models_app.formats import sizes
 from models_app.registry.search.facets import FacetValue
 
 register = template.Library()
@@ -136,15 +137,7 @@ def bytes_(value: int | str | None) -> str:
     """A size in units of 1024."""
     if value is None or value == "":
         return NOTHING
-    size = float(value)
-    if size < 1024:
-        return f"{int(size)} B"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        size /= 1024
-        # 1023.95 would round to a four-digit number, so it belongs to the next unit.
-        if size < 1023.95 or unit == "TiB":
-            break
-    return f"{size:.0f} {unit}" if size >= 100 else f"{size:.1f} {unit}"
+    return sizes.in_words(float(value))
 
 
 def relative(moment: datetime, now: datetime) -> str:

@@ -113,6 +113,8 @@ NOUNS: dict[str, dict[str, str]] = {
         "storage.swept": "removed",
         "storage.damaged": "found damaged and moved aside",
         "storage.restored": "restored",
+        "quota.set": "set the storage quota of",
+        "quota.dropped": "removed the storage quota of",
     },
     "Webhooks and audit": {
         "webhook.created": "created the webhook",

@@ -15,14 +15,14 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 
-from models_app.http.bodies import Form, check_csrf, receive_form
+from models_app.http.bodies import Form, check_csrf, receive_form, size_at_least
 from models_app.http.errors import problem_response
 from models_app.http.middleware import STRICT, policy
 from models_app.models import ModelVersion, RegisteredModel
-from models_app.registry import catalog
+from models_app.registry import admission, catalog, quotas
 from models_app.registry.access import Right, get_model
 from models_app.registry.artifacts import storage, upload_sessions
-from models_app.registry.errors import Conflict, Invalid, RegistryError, TooLarge, Unavailable
+from models_app.registry.errors import Conflict, Invalid, OverQuota, RegistryError, TooLarge, Unavailable
 
 from .context import site_address
 from .door import PageRequest, page, show_problems, status_of, tell_refusal
@@ -62,15 +62,21 @@ def _show(
 def _receive(request: PageRequest, model: RegisteredModel) -> HttpResponse:
     form = UploadForm()
     try:
-        received = receive_form(request, before_files=lambda sent: check_csrf(request, sent))
+        received = receive_form(request, before_files=lambda sent: _before_files(request, model, sent))
         form = UploadForm(received.as_post())
         version = _register(request, model, form, received)
-    except (Invalid, Conflict, TooLarge) as error:
-        if form.is_bound and not isinstance(error, TooLarge):
+    except (Invalid, Conflict, TooLarge, OverQuota) as error:
+        tell_refusal(request, error, name=model.name)
+        if form.is_bound and not isinstance(error, TooLarge | OverQuota):
             show_problems(form, error)
             return _show(request, model, form)
         return _show(request, model, UploadForm(initial=prefilled(model.newest)), error=error)
     return redirect(_registered(request, version))
+
+
+def _before_files(request: PageRequest, model: RegisteredModel, sent: Form) -> None:
+    check_csrf(request, sent)
+    quotas.check(model.team_id, size_at_least(request))
 
 
 def _register(request: PageRequest, model: RegisteredModel, form: UploadForm, received: Form) -> ModelVersion:
@@ -98,7 +104,7 @@ def _answer_script(request: PageRequest, name: str) -> HttpResponse:
         metadata = metadata_from(form)
         uid = received.get("upload")
         if not uid:
-            catalog.check_registration(
+            admission.check_registration(
                 model.name, create_model=False, fields={}, data=metadata, by=request.actor
             )
             return JsonResponse({"checked": True})

@@ -18,7 +18,7 @@ from models_app.tasks.dispatcher import dispatch
 from models_app.tasks.governance import Prover, keep_up, prove_audit
 from models_app.tasks.notices import Post, send_due
 from models_app.tasks.periodic import tidy
-from models_app.tasks.storage import Housekeeper, Verifiers, keep_clean, verify_all
+from models_app.tasks.storage import Housekeeper, Verifiers, add_up, keep_clean, verify_all
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ class Command(BaseCommand):
                     # While there is more to seal than a batch holds, go on at once.
                     more = keep_up() > 0
                     next_keep_up = time.monotonic() + (0 if more else KEEP_UP_EVERY)
+                    busy = add_up() > 0 or busy
                     if not more:
                         prove_audit() if once else prover.begin()
                         keep_clean() if once else keeper.begin()

@@ -18,6 +18,7 @@ INVALID = "INVALID_PARAMETER_VALUE"
 TABLE: tuple[tuple[type[errors.RegistryError], int, str], ...] = (
     (errors.Invalid, 400, INVALID),
     (errors.Unauthenticated, 401, "UNAUTHENTICATED"),
+    (errors.OverQuota, 403, "RESOURCE_LIMIT_EXCEEDED"),
     (errors.Forbidden, 403, "PERMISSION_DENIED"),
     (errors.NotFound, 404, "RESOURCE_DOES_NOT_EXIST"),
     (errors.AlreadyExists, 400, "RESOURCE_ALREADY_EXISTS"),

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from models_app.formats.paths import check_paths
 from models_app.models import ModelVersion, UploadFile, UploadSession
-from models_app.registry import catalog
+from models_app.registry import admission, catalog, quotas
 from models_app.registry.access import Actor, Right, require_login, require_scope
 from models_app.registry.errors import Conflict, FieldProblem, Invalid, Mismatch, NotFound, TooLarge
 
@@ -67,15 +67,18 @@ def begin(
     by: Actor,
 ) -> UploadSession:
     """Begin. `registration` is kept as it came, for sealing. Raises what registering would: Invalid, NotFound,
-    Forbidden; and as `declare` does.
+    Forbidden, OverQuota; and as `declare` does.
     """
     require_login(by)
     assert by.user is not None
-    catalog.check_registration(name, create_model=create_model, fields=model_fields, data=metadata, by=by)
+    team = admission.check_registration(
+        name, create_model=create_model, fields=model_fields, data=metadata, by=by
+    )
     with transaction.atomic():
         session = UploadSession.objects.create(
             uid=uuid.uuid4().hex,
             model_name=name,
+            team=team,
             registration=dict(registration),
             created_by=by.user,
             expires_at=timezone.now() + KEPT,
@@ -110,10 +113,12 @@ def _lock(session: UploadSession) -> UploadSession:
 def declare(session: UploadSession, files: Sequence[StoredFile], *, by: Actor) -> list[UploadFile]:
     """Add files to a session; those that are here have their blob then.
 
-    Raises Invalid("files") for bad or doubled paths and malformed digests, TooLarge for too many files or bytes.
+    Raises Invalid("files") for bad or doubled paths and malformed digests, TooLarge for too many files or bytes,
+    OverQuota when the session's files are together more than its team may still hold: sealing asks again.
     """
     session = _lock(session)
-    known = list(session.files.values_list("path", flat=True))
+    sizes_of = dict(session.files.values_list("path", "size"))
+    known = list(sizes_of)
     limit = settings.MAX_FILES_PER_VERSION
     if len(known) + len(files) > limit:
         raise TooLarge(
@@ -126,6 +131,8 @@ def declare(session: UploadSession, files: Sequence[StoredFile], *, by: Actor) -
     if over := next((file for file in files if file.size > settings.MAX_FILE_BYTES), None):
         limit = settings.MAX_FILE_BYTES
         raise TooLarge(f"{over.path}: a file may have at most {limit} bytes.", limit=limit)
+    if session.team_id is not None:
+        quotas.check(session.team_id, sum(sizes_of.values()) + sum(file.size for file in files))
     sizes = _here({file.sha256 for file in files}, by=by)
     for file in files:
         if sizes.get(file.sha256, file.size) != file.size:
