@@ -16,7 +16,10 @@ log = logging.getLogger(__name__)
 
 def add_up() -> int:
     """Add what was registered and deleted to the sums of the teams; returns how many changes that were."""
-    return storage_use.fold()
+    done = 0
+    while found := storage_use.fold():
+        done += found
+    return done
 
 
 def keep_clean(stop: threading.Event | None = None) -> bool:
