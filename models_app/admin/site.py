@@ -22,7 +22,7 @@ GROUPS = {
         "VersionTag",
     ],
     "Evidence": ["EvaluationReport", "RiskFlag", "LineageEdge", "Dataset"],
-    "Lifecycle": ["StageTransition", "Alias"],
+    "Lifecycle": ["StageTransition", "Alias", "LegalHold"],
     "Governance": ["Policy", "PromotionRequest", "Review", "Check"],
     "Runs": ["Experiment", "Run"],
     "Artifacts": ["Manifest", "ManifestEntry", "Blob"],

@@ -6,7 +6,19 @@ from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
-from . import artifacts, audit, catalog, events, governance, lifecycle, lineage, people, runs, webhooks
+from . import (
+    artifacts,
+    audit,
+    catalog,
+    events,
+    governance,
+    lifecycle,
+    lineage,
+    people,
+    retention,
+    runs,
+    webhooks,
+)
 
 __all__ = [
     "artifacts",
@@ -17,6 +29,7 @@ __all__ = [
     "lifecycle",
     "lineage",
     "people",
+    "retention",
     "runs",
     "webhooks",
 ]

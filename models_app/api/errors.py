@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -71,6 +72,8 @@ def _refusal(error: errors.RegistryError, request: Any) -> Response:
         ]
     elif isinstance(error, errors.PolicyUnmet):
         members["missing"] = [_missing(requirement, request) for requirement in error.missing]
+    elif isinstance(error, errors.StillNeeded):
+        members["obstacles"] = [asdict(one) for one in error.obstacles]
     elif isinstance(error, errors.TooLarge):
         members["limit"] = error.limit
     elif isinstance(error, errors.OverQuota):

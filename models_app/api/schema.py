@@ -37,6 +37,16 @@ class MissingSerializer(serializers.Serializer):
     url = serializers.CharField(help_text="PATCH it here.")
 
 
+class ObstacleSerializer(serializers.Serializer):
+    """One thing that stands in the way of deleting."""
+
+    key = serializers.CharField(
+        help_text="Such as stage, alias, rollback_target, deployment, legal_hold, base."
+    )
+    why = serializers.CharField()
+    next_step = serializers.CharField(help_text="What to do about it.")
+
+
 class ProblemSerializer(serializers.Serializer):
     """A problem (RFC 9457)."""
 
@@ -47,6 +57,7 @@ class ProblemSerializer(serializers.Serializer):
     instance = serializers.CharField(help_text="The path that was asked for.")
     errors = FieldErrorSerializer(many=True, required=False, help_text="Every wrong field.")
     missing = MissingSerializer(many=True, required=False, help_text="What the stage demands.")
+    obstacles = ObstacleSerializer(many=True, required=False, help_text="What keeps it from being deleted.")
     limit = serializers.IntegerField(required=False, help_text="The limit that was exceeded.")
     next_step = serializers.CharField(required=False, help_text="What to do about it.")
     request_id = serializers.CharField(required=False, help_text="Quote it when you ask for help.")

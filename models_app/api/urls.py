@@ -27,6 +27,7 @@ from .compare import Compare
 from .compliance import BundleDownload, Compliance
 from .datasets import DatasetDetail, DatasetList
 from .files import ArchiveDownload, FileDownload, FileList
+from .holds import HoldDetail, HoldLift, HoldList
 from .lineage import Lineage
 from .models import CardTemplate, ModelDetail, ModelList, ModelRename
 from .policies import PolicyDetail, PolicyDryRun, PolicyList
@@ -153,6 +154,9 @@ v1 = [
     path("policies", PolicyList.as_view(), name="policies"),
     path("policies/dry-run", PolicyDryRun.as_view(), name="policy_dry_run"),
     path("policies/<api_number:id>", PolicyDetail.as_view(), name="policy"),
+    path("holds", HoldList.as_view(), name="holds"),
+    path("holds/<api_number:id>", HoldDetail.as_view(), name="hold"),
+    path("holds/<api_number:id>/lift", HoldLift.as_view(), name="hold_lift"),
     path("audit", AuditList.as_view(), name="audit"),
     path("audit/export", AuditExport.as_view(), name="audit_export"),
     path("audit/checkpoint", Checkpoint.as_view(), name="audit_checkpoint"),

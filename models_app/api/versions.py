@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import EvaluationReport, ModelVersion, PiiUsage, Stage, VersionMetric
-from models_app.registry import catalog, metadata, requirements
+from models_app.registry import catalog, holds, metadata, requirements
 from models_app.registry.access import Right, get_model, get_version, versions_for
 from models_app.registry.errors import FieldProblem, Invalid
 from models_app.registry.lineage import BASE_RELATIONS
@@ -65,6 +65,9 @@ class VersionSerializer(serializers.ModelSerializer):
     risk_flags = fields.Names()
     metrics = MetricSerializer(many=True)
     reports = ReportSerializer(many=True)
+    legal_holds = serializers.SerializerMethodField(
+        help_text="Numbers of the holds in force on it or its model: nobody deletes it."
+    )
     digest = serializers.CharField(
         source="manifest.digest", allow_null=True, help_text="Hash of its sorted listing of files."
     )
@@ -99,8 +102,13 @@ class VersionSerializer(serializers.ModelSerializer):
             "last_promoted_at",
             "last_promoted_by",
             "rollback_target",
+            "legal_holds",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(serializers.ListField(child=serializers.IntegerField()))
+    def get_legal_holds(self, version: ModelVersion) -> list[int]:
+        return [hold.pk for hold in holds.keeping(version)]
 
     def _address(self, view: str, version: ModelVersion, **more: Any) -> str:
         names = {"name": version.model.name, "revision": str(version.number)}
@@ -243,7 +251,7 @@ def with_everything(rows: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
             "manifest",
         )
         .defer("model__card", *(f"rollback_target__{name}" for name in _TEXTS))
-        .prefetch_related("aliases", "tags", "risk_flags", "metrics", "reports")
+        .prefetch_related("aliases", "tags", "risk_flags", "metrics", "reports", *holds.KEEPING)
     )
 
 
@@ -363,8 +371,8 @@ class VersionDetail(Door):
         path="name revision",
         errors=(*READ, 409),
         parameters=[query("reason", str, "Why, for the record.")],
-        description="Refused while it is in staging or production, has an alias, or others depend on it. Its number "
-        "is never given out again.",
+        description="Refused while it is in staging or production, has an alias, is a rollback target, is under legal "
+        "hold, or others depend on it; “obstacles” lists all of it. Its number is never given out again.",
     )
     def delete(self, request: Any, name: str, revision: str) -> Response:
         version = get_version(name, revision, by=self.actor, right=Right.DELETE)

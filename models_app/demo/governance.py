@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 from models_app.models import ModelVersion, PromotionRequest, Stage, Team, Verdict
-from models_app.registry import access, checks, policies, promotions, reviews
+from models_app.registry import access, checks, holds, policies, promotions, reviews
 from models_app.registry.access import Actor
 
 At = Callable[[datetime], AbstractContextManager[None]]
@@ -24,6 +24,7 @@ def tell(actors: dict[str, Actor], *, at: At, now: datetime) -> None:
     _simple(actors, at, now)
     _rejected(actors, at, now)
     _emergency(actors, at, now)
+    _held(actors, at, now)
 
 
 def _policies(actors: dict[str, Actor]) -> None:
@@ -165,4 +166,15 @@ def _emergency(actors: dict[str, Actor], at: At, now: datetime) -> None:
             to=Stage.PRODUCTION,
             by=actors["hanna"],
             reason="Names with apostrophes reach the ticket system unmasked since tonight's change there.",
+        )
+
+
+def _held(actors: dict[str, Actor], at: At, now: datetime) -> None:
+    with at(now - timedelta(days=12)):
+        version = access.get_version("risk/credit-default", "1", by=actors["li.wei"])
+        holds.place(
+            version.model,
+            version=version,
+            by=actors["li.wei"],
+            reason="Complaint 2026-118 to the supervisor: which model declined the loan. Asked for by Legal.",
         )

@@ -56,6 +56,7 @@ from .logged_models import (
 from .notices import Notice
 from .people import ApiToken, Membership, NoticeMode, Role, Scope, Team, User, UserSession
 from .policies import Policy, PolicyVersion
+from .retention import LegalHold
 from .runs import (
     Dataset,
     Experiment,
@@ -104,6 +105,7 @@ __all__ = [
     "ExperimentTag",
     "Follows",
     "IdempotencyRecord",
+    "LegalHold",
     "LineageEdge",
     "LoggedModel",
     "LoggedModelMetric",

@@ -47,6 +47,7 @@ class Right(StrEnum):
     ROLLBACK = "roll back"
     DEPLOY = "deploy"
     REPORT = "report deployments"
+    HOLD = "place and lift legal holds"
     MANAGE_TEAM = "manage the team"
     ACCOUNT = "change your account"
 
@@ -68,6 +69,7 @@ _SCOPES: dict[Right, frozenset[str]] = {
     Right.EDIT_VERSION: frozenset({Scope.WRITE}),
     Right.EDIT_MODEL: frozenset({Scope.WRITE}),
     Right.DELETE: frozenset({Scope.WRITE}),
+    Right.HOLD: frozenset({Scope.WRITE}),
     Right.MANAGE_TEAM: frozenset({Scope.WRITE}),
     Right.ACCOUNT: frozenset({Scope.WRITE}),
     Right.MOVE: frozenset({Scope.WRITE, Scope.PROMOTE}),

@@ -14,7 +14,6 @@ from models_app.models import (
     ModelRedirect,
     ModelVersion,
     RegisteredModel,
-    Stage,
     Team,
 )
 
@@ -23,7 +22,7 @@ from . import (
     card_facts,
     card_sync,
     cards,
-    deployments,
+    deletion,
     events,
     lifecycle,
     lineage,
@@ -227,22 +226,11 @@ def rename_model(model: RegisteredModel, *, to: str, by: Actor) -> RegisteredMod
 
 @transaction.atomic
 def delete_model(model: RegisteredModel, *, by: Actor, reason: str = "") -> None:
-    """Delete a model with all its versions. Raises Conflict while one is in staging or production, or a base
-    of another's.
-    """
+    """Delete a model with all its versions. Raises StillNeeded with what stands in the way: deletion.py has it."""
     require_on(by, Right.DELETE, model)
     reason = clean_reason(reason)
     model = lock(model)
-    live = ModelVersion.objects.filter(model=model, stage__in=[Stage.PRODUCTION, Stage.STAGING]).order_by(
-        "number"
-    )
-    if numbers := list(live.values_list("number", flat=True)[:5]):
-        raise Conflict(
-            f"{model.name} has versions in staging or production: {', '.join(f'v{n}' for n in numbers)}.",
-            next_step="Archive them first.",
-        )
-    deployments.refuse_if_deployed(ModelVersion.objects.filter(model=model))
-    lineage.refuse_if_base(ModelVersion.objects.filter(model=model), by=by, outside=model)
+    deletion.refuse(deletion.obstacles_of_model(model, by=by))
     name, count = model.name, model.version_count
     audit.record("model.deleted", by=by, subject=name, model=model, before={"versions": count}, reason=reason)
     events.emit("model.deleted", model=model, payload={"name": name})
@@ -444,32 +432,16 @@ def add_metrics(version: ModelVersion, *, metrics: Any, by: Actor) -> ModelVersi
 
 
 @transaction.atomic
-def delete_version(version: ModelVersion, *, by: Actor, reason: str = "", with_aliases: bool = False) -> None:
+def delete_version(version: ModelVersion, *, by: Actor, reason: str = "") -> None:
     """Delete a version; its number is never given out again.
 
-    Raises Conflict while it is in staging or production, has an alias (unless `with_aliases`), is a rollback target or
-    another version's base.
+    Raises StillNeeded with everything that stands in the way: deletion.py has it.
     """
     require_on(by, Right.DELETE, version.model)
     reason = clean_reason(reason)
     version = lock_version(version)
     model = version.model
-    if version.stage in (Stage.PRODUCTION, Stage.STAGING):
-        raise Conflict(f"{version} is in {version.stage}.", next_step="Archive it first.")
-    aliases = list(version.aliases.all())
-    if aliases and not with_aliases:
-        raise Conflict(
-            f"{version} has the alias “{aliases[0]}”.", next_step="Move or delete the alias first."
-        )
-    holder = ModelVersion.objects.filter(rollback_target=version, stage=Stage.PRODUCTION).first()
-    if holder is not None:
-        raise Conflict(
-            f"{version} is what {holder} would be rolled back to.", next_step="Promote another version first."
-        )
-    deployments.refuse_if_deployed([version])
-    lineage.refuse_if_base(ModelVersion.objects.filter(pk=version.pk), by=by)
-    for alias in aliases:
-        lifecycle.drop_alias(alias, version, by)
+    deletion.refuse(deletion.obstacles(version, by=by))
     before = {"stage": version.stage, "digest": version.manifest.digest if version.manifest else ""}
     audit.record("version.deleted", by=by, subject=str(version), model=model, before=before, reason=reason)
     events.emit("version.deleted", model=model, payload={"name": model.name, "version": version.number})

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from models_app.models import (
@@ -83,35 +83,15 @@ def held(deployment: Deployment) -> Iterator[Deployment]:
         yield current
 
 
+def present() -> QuerySet[Deployment]:
+    """The deployments that are live, wait or are under way: their versions must stay, and what they go back to."""
+    return Deployment.objects.filter(state__in=CURRENT, environment__deleted_at=None)
+
+
 def holding(versions: Iterable[ModelVersion] | Any) -> Deployment | None:
-    """A deployment for which one of these versions must stay: it or what it goes back to, as long as it is live, waits
-    or is under way. None when there is none. For whoever deletes versions and models.
-    """
-    return (
-        Deployment.objects.filter(
-            Q(version__in=versions) | Q(rollback_target__in=versions),
-            state__in=CURRENT,
-            environment__deleted_at=None,
-        )
-        .select_related("environment", "version__model")
-        .first()
-    )
-
-
-def refuse_if_deployed(versions: Any) -> None:
-    """Raises Conflict while one of these versions is `holding`."""
-    found = holding(versions)
-    if found is not None:
-        what = "is" if found.state == DeploymentState.LIVE else "is about to be"
-        raise Conflict(
-            f"{found.version} {what} deployed in {found.environment}"
-            + (
-                f", and would be rolled back to v{found.rollback_target.number}."
-                if found.rollback_target
-                else "."
-            ),
-            next_step="Deploy another version there first.",
-        )
+    """A deployment for which one of these versions must stay. None when there is none. For deletion.py."""
+    named = Q(version__in=versions) | Q(rollback_target__in=versions)
+    return present().filter(named).select_related("environment", "version__model", "rollback_target").first()
 
 
 # --- by hand --------------------------------------------------------------------------------------------------

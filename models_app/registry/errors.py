@@ -50,6 +50,24 @@ class Frozen(Conflict):
     code = "frozen"
 
 
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One reason why something may not be deleted: `key` is stable for programs, `next_step` what to do about it."""
+
+    key: str
+    why: str
+    next_step: str
+
+
+class StillNeeded(Conflict):
+    """What was to be deleted is still needed; `obstacles` lists everything that stands in the way, at least one."""
+
+    def __init__(self, obstacles: list[Obstacle]) -> None:
+        steps = dict.fromkeys(one.next_step for one in obstacles)
+        super().__init__(" ".join(one.why for one in obstacles), next_step=" ".join(steps))
+        self.obstacles = obstacles
+
+
 class TooLarge(RegistryError):
     """A limit of size or number is exceeded; `limit` is in bytes or pieces as `why` says."""
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from models_app.models import Experiment, ExperimentTag, Run, Team, Visibility
 
-from . import audit
+from . import audit, holds
 from .access import (
     Actor,
     Right,
@@ -198,6 +198,7 @@ def delete_experiment(experiment: Experiment, *, by: Actor) -> Experiment:
     _require_deleting(by, held)
     if held.deleted_at is not None:
         raise NotFound(f"No active Experiment with id={held.pk} exists.")
+    holds.refuse_if_held(held, by=by)
     held.deleted_at = held.updated_at = timezone.now()
     held.save(update_fields=["deleted_at", "updated_at"])
     count = Run.objects.filter(experiment=held, deleted_at=None).update(deleted_at=held.deleted_at)

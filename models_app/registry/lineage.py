@@ -188,11 +188,9 @@ def _descends(version: ModelVersion, ancestor: ModelVersion) -> bool:
     return False
 
 
-def refuse_if_base(
-    versions: QuerySet[ModelVersion], *, by: Actor, outside: RegisteredModel | None = None
-) -> None:
-    """Raises Conflict when another version (of another model, with `outside`) was made from one of these; it is named
-    if the actor may see it.
+def made_from(versions: QuerySet[ModelVersion], *, by: Actor, outside: RegisteredModel | None = None) -> str:
+    """A sentence about another version (of another model, with `outside`) that was made from one of these, or "". It is
+    named if the actor may see it.
     """
     edges = LineageEdge.objects.filter(base_version__in=versions).select_related(
         "version__model", "base_version__model"
@@ -200,12 +198,12 @@ def refuse_if_base(
     if outside is not None:
         edges = edges.exclude(version__model=outside)
     edge = edges.first()
-    if edge is not None:
-        is_seen = versions_for(by).filter(pk=edge.version_id).exists()
-        raise Conflict(
-            f"{edge.version if is_seen else 'A version that you may not see'} was made from {edge.base_version}.",
-            next_step="Its history would be lost; archive it instead.",
-        )
+    if edge is None:
+        return ""
+    is_seen = versions_for(by).filter(pk=edge.version_id).exists()
+    return (
+        f"{edge.version if is_seen else 'A version that you may not see'} was made from {edge.base_version}."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from models_app.models import (
     Visibility,
 )
 
-from . import audit
+from . import audit, holds
 from .access import Actor, require_logging, require_reading
 from .errors import Invalid, NotFound
 
@@ -219,6 +219,7 @@ def _add_params(model: LoggedModel, params: Mapping[str, str]) -> None:
 def delete_logged_model(model: LoggedModel, *, by: Actor) -> None:
     """Let it be found no more; versions that were registered from it keep their files. Raises Forbidden."""
     held = _locked(model, by=by)
+    holds.refuse_if_held(held, by=by)
     held.deleted_at = held.updated_at = timezone.now()
     held.save(update_fields=["deleted_at", "updated_at"])
     audit.record("logged_model.deleted", by=by, subject=held.uid, before={"name": held.name})

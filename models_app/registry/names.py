@@ -41,6 +41,7 @@ RESERVED = frozenset(
         "readyz",
         "register",
         "registration",
+        "retention",
         "robots.txt",
         "runs",
         "search",

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from models_app.models import Experiment, Run, RunModel, RunModelKind, RunStatus, RunTag
 
-from . import audit, datasets, events, experiments, prepared, run_logging, run_metrics, run_names
+from . import audit, datasets, events, experiments, holds, prepared, run_logging, run_metrics, run_names
 from .access import Actor
 from .datasets import Read
 from .errors import Frozen, Invalid, NotFound
@@ -391,6 +391,7 @@ def delete_run(run: Run | str, *, by: Actor) -> Run:
     """Put a run away; nothing is lost. Repeating it changes nothing. Raises NotFound, Forbidden."""
     held = _held(run, by=by, active=False)
     if held.deleted_at is None:
+        holds.refuse_if_held(held, by=by)
         held.deleted_at = timezone.now()
         held.save(update_fields=["deleted_at"])
         audit.record("run.deleted", by=by, subject=held.uid)

@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils.safestring import mark_safe
 
 from models_app.http.paging import keyset_page
-from models_app.models import Alias, ModelVersion, RegisteredModel, Stage, VersionMetric
-from models_app.registry import card_template, cards, catalog, lifecycle, metrics, requirements
+from models_app.models import Alias, LegalHold, ModelVersion, RegisteredModel, Stage, VersionMetric
+from models_app.registry import card_template, cards, catalog, holds, lifecycle, metrics, requirements
 from models_app.registry.access import Right, get_model, may, may_on
-from models_app.registry.errors import Conflict, Forbidden, Invalid
+from models_app.registry.errors import Conflict, Forbidden, Invalid, NotFound
 
 from .door import PageRequest, page, posted, show_problems, tell_refusal
 from .forms import DeleteForm, ModelForm, ReasonForm, RegisterForm, RenameForm, tags_to
@@ -222,15 +222,21 @@ def _settings(
     form: ModelForm | None = None,
     renaming: RenameForm | None = None,
     deleting: DeleteForm | None = None,
+    holding: ReasonForm | None = None,
 ) -> HttpResponse:
     forms = {
         "form": form,
         "renaming": renaming or RenameForm(initial={"to": shown.name}, prefix="rename"),
         "deleting": deleting or DeleteForm(name=shown.name, prefix="delete"),
         "may_delete": may_on(request.actor, Right.DELETE, shown),
+        "may_hold": may(request.actor, Right.HOLD, shown.team),
+        "holding": holding or ReasonForm(prefix="hold"),
+        "holds": [
+            {"hold": one, "may_lift": holds.may_lift(one, by=request.actor)} for one in holds.of_model(shown)
+        ],
         "wanted": _wanted(shown) if form is not None else [],
     }
-    failed = any(one is not None and one.errors for one in (form, renaming, deleting))
+    failed = any(one is not None and one.errors for one in (form, renaming, deleting, holding))
     return render(
         request,
         "models/settings.html",
@@ -286,6 +292,36 @@ def delete(request: PageRequest, name: str) -> HttpResponse:
             messages.success(request, f"{shown.name} is deleted.")
             return redirect("web:search")
     return _settings(request, shown, deleting=form)
+
+
+@page("POST", login=True)
+def hold(request: PageRequest, name: str) -> HttpResponse:
+    """Place a legal hold on the whole model, or `lift` one that keeps it or a version of it."""
+    shown = get_model(name, by=request.actor)
+    form, lifted = ReasonForm(request.POST, prefix="hold"), request.POST.get("lift", "")
+    if form.is_valid():
+        reason = form.cleaned_data["reason"]
+        try:
+            if lifted:
+                holds.lift(find_hold(request, shown, lifted), by=request.actor, reason=reason)
+                done = "The legal hold is lifted."
+            else:
+                holds.place(shown, by=request.actor, reason=reason)
+                done = f"{shown.name} is under legal hold: nobody deletes it until that is lifted."
+        except (Conflict, Invalid) as error:
+            show_problems(form, error)
+        else:
+            messages.success(request, done)
+            return redirect("web:model_settings", shown.name)
+    return _settings(request, get_model(name, by=request.actor, right=Right.EDIT_MODEL), holding=form)
+
+
+def find_hold(request: PageRequest, shown: RegisteredModel, number: str) -> LegalHold:
+    """A hold of this model. Raises NotFound."""
+    found = holds.get_hold(int(number), by=request.actor) if number.isascii() and number.isdigit() else None
+    if found is None or found.model_id != shown.pk:
+        raise NotFound(f"{shown.name} has no such legal hold.")
+    return found
 
 
 @page("GET", "HEAD", "POST", login=True)

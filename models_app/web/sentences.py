@@ -28,6 +28,8 @@ NOUNS: dict[str, dict[str, str]] = {
         "alias.deleted": "removed an alias of",
         "lineage.linked": "linked",
         "check.reported": "reported a check of",
+        "hold.placed": "placed a legal hold on",
+        "hold.lifted": "lifted a legal hold on",
     },
     "Approvals": {
         "promotion.requested": "asked to promote",

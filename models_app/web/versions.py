@@ -18,6 +18,7 @@ from models_app.registry import (
     bundles,
     catalog,
     curves,
+    holds,
     lifecycle,
     lineage,
     metadata,
@@ -43,7 +44,7 @@ from models_app.registry.errors import (
 
 from .door import PageRequest, Refused, page, posted, show_problems, status_of
 from .lineage import picture
-from .models import missing_links
+from .models import find_hold, missing_links
 from .runs import plot
 from .version_forms import VersionForm, changes_from, initial_of
 
@@ -108,6 +109,10 @@ def show(
         "tags": shown.tags.all(),
         "aliases": shown.aliases.all(),
         "files": files,
+        "holds": [
+            {"hold": one, "may_lift": holds.may_lift(one, by=actor)} for one in holds.of_version(shown)
+        ],
+        "may_hold": may(actor, Right.HOLD, model.team),
         "damaged": integrity.damaged_files(shown),
         "files_cut": bool(shown.manifest) and shown.manifest.file_count > FILES_SHOWN,
         "history": shown.transitions.select_related("version", "by")[:50],
@@ -225,6 +230,24 @@ def delete(request: PageRequest, name: str, rev: str) -> HttpResponse:
         return refuse(request, shown, "delete", error)
     messages.success(request, f"v{shown.number} is deleted.")
     return redirect("web:model_versions", shown.model.name)
+
+
+@page("POST", login=True)
+def hold(request: PageRequest, name: str, rev: str) -> HttpResponse:
+    """Place a legal hold on this version, or `lift` one that keeps it."""
+    shown = get_version(name, rev, by=request.actor)
+    reason, lifted = request.POST.get("reason", ""), request.POST.get("lift", "")
+    try:
+        if lifted:
+            holds.lift(find_hold(request, shown.model, lifted), by=request.actor, reason=reason)
+            done = "The legal hold is lifted."
+        else:
+            holds.place(shown.model, version=shown, by=request.actor, reason=reason)
+            done = f"v{shown.number} is under legal hold: nobody deletes it until that is lifted."
+    except (Conflict, Invalid) as error:
+        return refuse(request, shown, "hold", error)
+    messages.success(request, done)
+    return redirect("web:version", shown.model.name, shown.number)
 
 
 def _entry(shown: ModelVersion, path: str) -> ManifestEntry:

@@ -10,6 +10,7 @@ from django.test import Client
 from models_app.models import (
     AuditCheckpoint,
     Dataset,
+    LegalHold,
     Policy,
     PromotionRequest,
     Run,
@@ -21,6 +22,7 @@ from models_app.models import (
 from models_app.registry import (
     catalog,
     checks,
+    holds,
     policies,
     promotions,
     reviews,
@@ -89,6 +91,8 @@ ROUTES = {
     "api:request": "/api/v1/requests/{request}",
     "api:policies": "/api/v1/policies",
     "api:policy": "/api/v1/policies/{policy}",
+    "api:holds": "/api/v1/holds",
+    "api:hold": "/api/v1/holds/{hold}",
     "api:checks": "/api/v1/models/risk/m0/versions/1/checks",
     "api:explain": "/api/v1/models/risk/m0/versions/3/explain",
     "api:requirements": "/api/v1/models/risk/m0/versions/1/requirements",
@@ -154,6 +158,9 @@ UNCOUNTED: dict[str, str] = {
     "web:version_move": CHANGES,
     "web:version_alias": CHANGES,
     "web:version_delete": CHANGES,
+    "web:version_hold": CHANGES,
+    "api:hold_lift": CHANGES,
+    "web:model_hold": CHANGES,
     "web:version_request": CHANGES,
     "web:version_emergency": CHANGES,
     "web:promotion_review": CHANGES,
@@ -198,6 +205,7 @@ def one_of_each(people) -> None:
     asked = promotions.ask(third, to=Stage.PRODUCTION, by=by)
     reviews.comment(asked, body="Look.", by=approver)
     reviews.review(asked, verdict=Verdict.APPROVED, by=approver)
+    holds.place(model, version=third, by=people.erin, reason="Case 7")
     checks.report(third, name="load", state="success", by=by)
     policies.set_policy(stage=Stage.ARCHIVED, rules={"report": True}, by=people.root)
     policies.set_policy(
@@ -236,6 +244,8 @@ def many_of_each(people) -> None:
         other_version = builders.complete_version(other, by=by, base_model="risk/m0@1")
         promotions.move(other_version, to=Stage.PRODUCTION, by=approver, reason="good")
         catalog.set_model_tags(other, tags={"domain": f"d{number}"}, by=by)
+        holds.place(model, version=version, by=people.erin, reason=f"Case {number}")
+        holds.place(other, by=people.root, reason=f"Case {number}")
         checks.report(get_version("risk/m0", 1, by=by), name=f"check {number}", state="success", by=by)
         promotions.ask(builders.version(other, by=by), to=Stage.PRODUCTION, by=by)
         reviews.comment(PromotionRequest.objects.order_by("pk")[0], body=f"Comment {number}.", by=approver)
@@ -270,6 +280,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         "dataset": Dataset.objects.order_by("pk")[0].pk,
         "request": PromotionRequest.objects.order_by("pk")[0].pk,
         "policy": Policy.objects.order_by("pk")[0].pk,
+        "hold": LegalHold.objects.order_by("pk")[0].pk,
         "hook": Webhook.objects.order_by("pk")[0].uid,
     }
     there = {name for _, name, _ in ROWS}

@@ -12,11 +12,14 @@ from .sending import (
     A,
     Call,
     M,
+    Prepare,
     R,
     act,
     asked_by_them,
     finds,
     form,
+    held,
+    held_by_site,
     made_by_them,
     mlflow,
     of,
@@ -31,11 +34,22 @@ from .sending import (
     with_,
 )
 
+
+def lifting(prepare: Prepare) -> dict[str, list[Call]]:
+    return {
+        "pages": with_(prepare, form(v(3) + "hold/", reason="Over.", lift="{hold}")),
+        "REST": with_(prepare, rest("POST", "holds/{hold}/lift", reason="Over.")),
+        "admin": with_(prepare, act("legalhold", "lift", "{hold}", reason="Over.")),
+    }
+
+
 REGISTRY: dict[str, dict[str, list[Call]]] = {
     # --- Reading
     "search": {
         "pages": see("/"),
-        "REST": see("/api/v1/search", "/api/v1/search/facets", "/api/v1/models", "/api/v1/versions"),
+        "REST": see(
+            "/api/v1/search", "/api/v1/search/facets", "/api/v1/models", "/api/v1/versions", "/api/v1/holds"
+        ),
         "MLflow": see(
             "/api/2.0/mlflow/registered-models/search",
             "/api/2.0/mlflow/model-versions/search",
@@ -228,6 +242,19 @@ REGISTRY: dict[str, dict[str, list[Call]]] = {
         "MLflow": [mlflow("DELETE", "model-versions/delete", **of("4"))],
         "admin": [form(ADMIN + "modelversion/{v4}/delete/", post="yes")],
     },
+    "read legal holds": {"REST": with_(held, *see("/api/v1/holds/{hold}"))},
+    "place a legal hold": {
+        "pages": [
+            form(v(3) + "hold/", reason="Case 7."),
+            form(M + "settings/hold/", **{"hold-reason": "Case 7."}),
+        ],
+        "REST": [
+            rest("POST", "holds", model="{model}", version="3", reason="Case 7."),
+            rest("POST", "holds", model="{model}", reason="Case 7."),
+        ],
+    },
+    "lift a legal hold": lifting(held),
+    "lift a site admin's legal hold": lifting(held_by_site),
     # --- Stages
     "move to dev": stage(5, "dev", "None"),
     "move to staging": stage(6, "staging", "Staging"),

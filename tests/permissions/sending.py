@@ -10,7 +10,8 @@ from allauth.mfa.models import Authenticator
 from axes.models import AccessAttempt
 
 from models_app.models import ModelVersion, PromotionRequest, RegisteredModel, Stage, User
-from models_app.registry import policies, promotions, sessions
+from models_app.registry import holds, policies, promotions, sessions
+from models_app.registry.access import Actor
 
 from .world import World
 
@@ -97,6 +98,19 @@ def asked_by_them(world: World, ids: dict[str, Any], who: str) -> None:
 
 def made_by_them(world: World, ids: dict[str, Any], who: str) -> None:
     ModelVersion.objects.filter(pk=ids["v7"]).update(created_by=_user(world, who))
+
+
+def held(world: World, ids: dict[str, Any], who: str) -> None:
+    _hold(world, ids, world.people.erin)
+
+
+def held_by_site(world: World, ids: dict[str, Any], who: str) -> None:
+    _hold(world, ids, world.root)
+
+
+def _hold(world: World, ids: dict[str, Any], by: Actor) -> None:
+    version = ModelVersion.objects.select_related("model__team").get(pk=ids["v3"])
+    ids["hold"] = holds.place(version.model, version=version, by=by, reason="Case 7.").pk
 
 
 def locked(world: World, ids: dict[str, Any], who: str) -> None:

@@ -121,6 +121,8 @@ POST = [
     ("/policies/", 0, {"rules": "{{}}", "action": "save"}, [403] * 6 + [302, "login"]),
     (V + "move/", 2, {"to": "archived"}, MAY_RETIRE),
     (V + "delete/", 4, {}, MAY_OWN),
+    (V + "hold/", 3, {"reason": "Case 7."}, MAY_MANAGE),
+    (M + "settings/hold/", 0, {"hold-reason": "Case 7."}, MAY_MANAGE),
     ("/teams/risk/", 0, {"name": "Risk"}, MAY_MANAGE),
     ("/teams/risk/members/", 0, {"username": "charlie", "role": "viewer"}, MAY_MANAGE),
     ("/teams/risk/members/dave/remove/", 0, {}, MAY_MANAGE),

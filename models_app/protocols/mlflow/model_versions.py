@@ -108,7 +108,7 @@ def transition(request: HttpRequest, actor: Actor, message: Transition) -> dict[
 @call(Version, "DELETE", "POST")
 def delete(request: HttpRequest, actor: Actor, message: Version) -> None:
     version = find_version(message.name, message.version, actor)
-    catalog.delete_version(version, by=actor, with_aliases=True)
+    catalog.delete_version(version, by=actor)
 
 
 @call(Version, "GET")

@@ -1,8 +1,9 @@
 """Removing what nobody refers to: mark, wait, look again under the lock, remove.
 
 Whatever has a foreign key to a blob, manifest or tree refers to it, so a table that comes later is asked too. First go
-the files of runs and logged models that were deleted long ago, then manifests that no version names, then blobs that
-are in neither. Bytes without a row (left by a killed process) get a marked row and go the same way.
+the files of runs and logged models that were deleted long ago (not where a version under legal hold came from), then
+manifests that no version names, then blobs that are in neither. Bytes without a row (left by a killed process) get a
+marked row and go the same way.
 
 It cannot race with a reference being made. Who finds bytes there already says so (`wanted.again`), who refers to a
 blob takes its mark away (`blobs.keep`), and nobody takes as long for it as the sweep waits. Bytes are removed while the
@@ -23,7 +24,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from models_app.models import ArtifactTree, Blob, LoggedModel, Manifest, ManifestEntry, Run, TreeEntry
-from models_app.registry import audit
+from models_app.registry import audit, holds
 from models_app.registry.access import Actor
 
 from . import storage
@@ -153,7 +154,9 @@ def _deleted_limit(grace: timedelta | None) -> datetime:
 
 
 def _deleted(kind: type[Run] | type[LoggedModel], limit: datetime) -> QuerySet[Any]:
-    return kind._base_manager.filter(deleted_at__lt=limit, tree__isnull=False).order_by("pk")
+    held: QuerySet[Any] = holds.held_runs() if kind is Run else holds.held_logged_models()
+    rows = kind._base_manager.filter(deleted_at__lt=limit, tree__isnull=False)
+    return rows.exclude(pk__in=held.values("pk")).order_by("pk")
 
 
 def _empty_deleted(done: Swept, *, grace: timedelta | None) -> None:

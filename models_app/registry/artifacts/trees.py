@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from models_app.formats.paths import check_path, shown
 from models_app.models import ArtifactTree, LoggedModel, LoggedModelStatus, Run, TreeEntry
-from models_app.registry import audit
+from models_app.registry import audit, holds
 from models_app.registry.access import Actor, require_logging
 from models_app.registry.errors import Invalid, NotFound
 
@@ -156,7 +156,7 @@ def put(holder: Holder, files: Sequence[StoredFile], *, by: Actor) -> None:
     tree = held.tree_id or _plant(held, by=by)
     blobs.keep(files)
     for path, file in zip(paths, files, strict=True):
-        _write(held, tree, path, file)
+        _write(held, tree, path, file, by=by)
 
 
 def _lock(holder: Holder, *, by: Actor) -> Holder:
@@ -181,7 +181,7 @@ def _plant(holder: Holder, *, by: Actor) -> int:
     return holder.tree.pk
 
 
-def _write(holder: Holder, tree: int, path: str, file: StoredFile) -> None:
+def _write(holder: Holder, tree: int, path: str, file: StoredFile, *, by: Actor) -> None:
     there = _neighbour(tree, path)
     if there is None:
         TreeEntry.objects.create(tree_id=tree, path=path, folded=_fold(path), blob_id=file.sha256)
@@ -189,6 +189,7 @@ def _write(holder: Holder, tree: int, path: str, file: StoredFile) -> None:
     entry, sha256 = there
     if sha256 != file.sha256:
         _require_changeable(holder, path)
+        holds.refuse_if_held(holder, by=by)
         TreeEntry.objects.filter(pk=entry).update(blob=file.sha256, changed_at=timezone.now())
 
 
@@ -248,6 +249,7 @@ def remove(holder: Holder, path: str, *, by: Actor) -> int:
     if not doomed:
         raise NotFound(f"There is no file or folder {shown(path)}.")
     _require_changeable(held, path or "/")
+    holds.refuse_if_held(held, by=by)
     for at in range(0, len(doomed), 500):
         TreeEntry.objects.filter(pk__in=doomed[at : at + 500]).delete()
     audit.record("artifacts.removed", by=by, subject=held.uid, after={"path": path, "files": len(doomed)})

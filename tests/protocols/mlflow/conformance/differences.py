@@ -48,6 +48,10 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
         "A renamed model is found by its former name too, until another takes it.",
         "Code that has the old name in it goes on working.",
     ),
+    "still needed": (
+        "A version that an alias points at is not deleted.",
+        "Somebody loads it by that name. Move or delete the alias first.",
+    ),
     "sources": (
         "A version's source must have files here, or be an address of another storage. Run and logged model need not "
         "be repeated in `run_id` and `model_id`: the source says them.",
