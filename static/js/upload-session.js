@@ -3,7 +3,7 @@
 // `files` (state, hashed, sent), `sent` and `waiting`. May be run again after it failed: it goes on with what is missing.
 (() => {
   const DECLARED_AT_ONCE = 2000, FILES_AT_ONCE = 100, BUNDLE_FILES = 200, BUNDLE_BYTES = 16 << 20;
-  const LANES = 2, REQUESTS = 3, TRIES = 6, LONGEST_PAUSE = 10_000;
+  const LANES = 2, REQUESTS = 3, TRIES = 6, LONGEST_PAUSE = 10_000, LOOK_EVERY = 3000;
   const AGAIN = new Set([408, 425, 429, 500, 502, 503, 504]);
 
   // What another try does not change; `problem` is the registry's answer, or says the same in its shape.
@@ -281,8 +281,13 @@
       file.sent += size;
     }
 
-    complete(digests) {
-      return this.ask("POST", `/${this.uid}/complete`, { sha256: digests });
+    // Have parts put together, and wait while the registry still reads them.
+    async complete(digests) {
+      for (let pause = 200; ; pause = Math.min(pause * 1.5, LOOK_EVERY)) {
+        const { verifying } = await this.ask("POST", `/${this.uid}/complete`, { sha256: digests });
+        if (!verifying) return;
+        await sleep(pause);
+      }
     }
 
     // `count` bytes of a piece of the file are on their way.
