@@ -12,9 +12,10 @@ import pytest
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection
 from django.test import Client
+from xdist.scheduler import LoadScopeScheduling
 
 from models_app.registry.access import Actor
-from tests import append_only, emitted
+from tests import append_only, emitted, originals
 from tests import live as live_servers
 from tests import people as standing
 from tests.migrated import Original as Migrated
@@ -52,18 +53,22 @@ def pytest_collection_modifyitems(config, items):
         keep = [item for item in items if _asks_the_database(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(keep)])
         items[:] = keep
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_together(item)))
     # What takes longest begins first, so that at the end no process waits for another.
     items.sort(key=lambda item: [not item.get_closest_marker(name) for name in LONG])
 
 
-def _together(item) -> str:
-    """Tests of one file share what its fixtures made, so one process runs them; those of a long table need not."""
-    if item.get_closest_marker("client"):
-        return "clients"
-    return str(item.path.relative_to(item.config.rootpath))
+class Together(LoadScopeScheduling):
+    """Tests of one file share what its fixtures made, so one process runs them, and one all that need a real MLflow."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return (
+            "mlflow" if file.startswith("tests/clients/") or nodeid.endswith("::test_the_original") else file
+        )
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Together(config, log)
 
 
 def _asks_the_database(item) -> bool:
@@ -170,6 +175,13 @@ class Api:
 def api(people) -> Api:
     """Clients of the REST API, one per person."""
     return Api(people)
+
+
+@pytest.fixture(scope="session")
+def original_server(tmp_path_factory) -> Iterator[originals.Original]:
+    """MLflow's own server, for all who bear each other's traces: it takes long to start."""
+    with originals.started(tmp_path_factory.mktemp("original")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,7 @@ def tests(database: str, rest: list[str], *, picked: bool, fast: bool) -> bool:
     command = [PYTHON, "-m", "pytest", *rest]
     if not picked:
         # Files stay together, for what their tests share is made once; the longest are begun first (tests/conftest.py).
-        command += ["-q", "-n", WORKERS, "--dist", "loadgroup", "--no-loadscope-reorder", "--durations", "10"]
+        command += ["-q", "-n", WORKERS, "--no-loadscope-reorder", "--durations", "10"]
     if fast:
         command += ["-m", "not browser and not live and not client and not original"]
     if database == "postgres" and not picked:

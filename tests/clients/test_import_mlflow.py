@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import pytest
 
 from tests import live as live_servers
-from tests import originals
 from tests.clients.conftest import Client
 
 # The rows it writes are tried on both databases by tests/protocols/mlflow/test_importer.py.
@@ -28,14 +27,13 @@ class Old:
 
 
 @pytest.fixture(scope="module", params=["mlflow3"])
-def old(request, mlflow_client, tmp_path_factory):
+def old(request, mlflow_client, original_server):
     client = mlflow_client(request.param)
-    with originals.started(tmp_path_factory.mktemp("original")) as server:
-        run_id = client.run("mlflow_source.py", url=server.url)["run_id"]
-        found = client.run("mlflow_moved.py", run_id, url=server.url)
-        # Whose name is refused here.
-        found["found"].remove("search")
-        yield Old(server.url, client, run_id, found)
+    run_id = client.run("mlflow_source.py", url=original_server.url)["run_id"]
+    found = client.run("mlflow_moved.py", run_id, url=original_server.url)
+    # Whose name is refused here.
+    found["found"].remove("search")
+    return Old(original_server.url, client, run_id, found)
 
 
 def command(server, url, *options):

@@ -136,7 +136,15 @@ def test_a_reference_made_while_the_sweep_removes(people, monkeypatch):
         os.utime(storage.local_path(file.sha256), (0, 0))
     old = timezone.now() - 3 * DAY
     Blob.objects.update(touched_at=old, condemned_at=old + timedelta(hours=1))
-    problems, stopped, swept = [], threading.Event(), []
+    problems, begun, stopped, swept = [], threading.Event(), threading.Event(), []
+    takes_bytes = sweep._takes_bytes
+
+    def taking(blob):
+        taken = takes_bytes(blob)
+        begun.set()
+        return taken
+
+    monkeypatch.setattr(sweep, "_takes_bytes", taking)
 
     def sweeping():
         try:
@@ -149,6 +157,7 @@ def test_a_reference_made_while_the_sweep_removes(people, monkeypatch):
 
     def sending(numbers):
         try:
+            assert begun.wait(60), "the sweep took a blob"
             for number in numbers:
                 file = builders.stored(f"{number}", contents[number])
                 catalog.register_version(model, files=[file], metadata={}, by=people.bob)

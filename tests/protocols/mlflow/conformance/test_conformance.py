@@ -18,7 +18,7 @@ import pytest
 from django.db import transaction
 from django.test import Client
 
-from tests import originals, people
+from tests import people
 
 from . import (
     artifacts,
@@ -103,23 +103,22 @@ def test_modelry(noun, case, send):
 
 
 @pytest.mark.original
-def test_the_original(tmp_path):
-    """All in one test: its server takes long to start."""
-    with originals.started(tmp_path) as original:
-        connection = http.client.HTTPConnection("127.0.0.1", original.port, timeout=60)
+def test_the_original(original_server):
+    """All in one test, over one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", original_server.port, timeout=60)
 
-        def call(method: str, path: str, content: bytes | None, headers: dict[str, str]) -> Answer:
-            connection.request(method, path, content, headers)
-            answer = connection.getresponse()
-            return Answer(answer.status, _read(answer.read()), dict(answer.headers))
+    def call(method: str, path: str, content: bytes | None, headers: dict[str, str]) -> Answer:
+        connection.request(method, path, content, headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, _read(answer.read()), dict(answer.headers))
 
-        worlds: Worlds = {}
-        problems = {
-            f"{noun}: {case.name}": problem
-            for noun, case in CASES
-            if (problem := case.play(call, secrets.token_hex(4), case.expected, worlds))
-        }
-        connection.close()
+    worlds: Worlds = {}
+    problems = {
+        f"{noun}: {case.name}": problem
+        for noun, case in CASES
+        if (problem := case.play(call, secrets.token_hex(4), case.expected, worlds))
+    }
+    connection.close()
     assert not problems
 
 
