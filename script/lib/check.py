@@ -64,8 +64,10 @@ def main() -> int:
     if clients is not None and not installed(clients):
         failed.append("environments of clients")
     if not chosen.lint:
-        for database in databases(chosen, picked=picked):
-            if not tests(database, rest, picked=picked, fast=chosen.fast):
+        both = databases(chosen, picked=picked)
+        for database in both:
+            again = len(both) > 1 and database == "sqlite"
+            if not tests(database, rest, picked=picked, fast=chosen.fast, again=again):
                 failed.append(f"tests on {database}")
     if whole:
         minutes, seconds = divmod(round(time.monotonic() - began), 60)
@@ -114,14 +116,18 @@ def passes(name: str, command: list[str], more: dict[str, str]) -> bool:
     return done.returncode == 0
 
 
-def tests(database: str, rest: list[str], *, picked: bool, fast: bool) -> bool:
-    """pytest on one database. PostgreSQL is asked only what it could answer differently, unless tests were picked."""
+def tests(database: str, rest: list[str], *, picked: bool, fast: bool, again: bool) -> bool:
+    """pytest on one database. PostgreSQL is asked only what it could answer differently, unless tests were picked; and
+    SQLite not `again` where that was enough.
+    """
     command = [PYTHON, "-m", "pytest", *rest]
     if not picked:
         # Files stay together, for what their tests share is made once; the longest are begun first (tests/conftest.py).
         command += ["-q", "-n", WORKERS, "--no-loadscope-reorder", "--durations", "10"]
     if fast:
         command += ["-m", "not browser and not live and not client and not original"]
+    if again:
+        command += ["-m", "not postgres_is_enough"]
     if database == "postgres" and not picked:
         command.append("--database-only")
     print(f"\nTests on {database}", flush=True)

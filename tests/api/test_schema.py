@@ -114,6 +114,7 @@ def trials():
     return {found.ok().definition.raw["operationId"]: found.ok() for found in trial.get_all_operations()}
 
 
+@pytest.mark.postgres_is_enough
 @pytest.mark.parametrize("name", sorted(operation["operationId"] for _, _, operation in operations()))
 def test_answers_are_as_the_document_says(name, registry):
     @settings(

@@ -312,6 +312,7 @@ def test_polling_a_version_costs_no_body(api, people, model):
     assert again.json()["aliases"] == ["champion"]
 
 
+@pytest.mark.postgres_is_enough
 def test_ten_thousand_files_are_a_version(api, people, model):
     builders.version(model, by=people.alice, files={"model.bin": b"x"})
     digest = hashlib.sha256(b"x").hexdigest()
