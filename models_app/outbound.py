@@ -89,6 +89,15 @@ def check(url: str) -> None:
 
 def post(url: str, *, content: bytes, headers: Mapping[str, str], timeout: float = TIMEOUT) -> Reply:
     """Send a POST and read the answer. Raises Refused, Unreachable; `timeout` is for all of it, in seconds."""
+    return _call("POST", url, content=content, headers=headers, timeout=timeout)
+
+
+def get(url: str, *, timeout: float = TIMEOUT) -> Reply:
+    """Send a GET and read the answer. Raises as `post` does."""
+    return _call("GET", url, content=b"", headers={}, timeout=timeout)
+
+
+def _call(method: str, url: str, *, content: bytes, headers: Mapping[str, str], timeout: float) -> Reply:
     parsed = _parse(url)
     deadline = time.monotonic() + timeout
     host = parsed.raw_host.decode("ascii")
@@ -98,7 +107,7 @@ def post(url: str, *, content: bytes, headers: Mapping[str, str], timeout: float
         if left <= 0:
             break
         try:
-            return _post_to(address, parsed, content, headers, left)
+            return _send_to(address, method, parsed, content, headers, left)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             # Nothing was sent yet, so that the next address may be tried.
             problem = Unreachable(f"Cannot connect to {host}: {_reason(error)}.")
@@ -237,13 +246,18 @@ def _split(allow: tuple[str, ...]) -> tuple[frozenset[str], tuple[Any, ...]]:
 # --- the call itself ------------------------------------------------------------------------------------------
 
 
-def _post_to(
-    address: Address, url: httpx.URL, content: bytes, headers: Mapping[str, str], timeout: float
+def _send_to(
+    address: Address,
+    method: str,
+    url: httpx.URL,
+    content: bytes,
+    headers: Mapping[str, str],
+    timeout: float,
 ) -> Reply:
-    """POST to this one address; name and certificate stay those of the URL."""
+    """Send to this one address; name and certificate stay those of the URL."""
     with _Watch(timeout) as watch, _client(timeout) as client:
         request = client.build_request(
-            "POST",
+            method,
             url.copy_with(host=str(address)),
             content=content,
             headers={

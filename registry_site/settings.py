@@ -311,6 +311,9 @@ SPECTACULAR_SETTINGS = {
         "CheckStateEnum": "models_app.models.approvals.CheckState",
         "VerdictEnum": "models_app.models.approvals.Verdict",
         "StatusEnum": "models_app.models.runs.RunStatus",
+        "DeployKindEnum": "models_app.models.deployments.DeployKind",
+        "DeploymentKindEnum": "models_app.models.deployments.DeploymentKind",
+        "DeploymentStateEnum": "models_app.models.deployments.DeploymentState",
         "WebhookStatusEnum": "models_app.models.webhooks.WebhookStatus",
     },
 }

@@ -158,16 +158,19 @@ def operation(
     is_repeatable: bool = False,
     media: Iterable[str] = (JSON,),
     also: int | None = None,
+    nothing: str = "",
 ) -> Callable[[Any], Any]:
     """Say what an operation does.
 
     `path` names its path parameters, `is_repeatable` says that it takes Idempotency-Key, `also` is another status with
-    the same kind of answer.
+    the same kind of answer, `nothing` what it means when there is none (204).
     """
     refused = errors if errors is not None else (READ if takes is None else WRITE)
     responses: dict[Any, Any] = {(code, one): answers for code in (status, also) if code for one in media}
     if answers is None:
         responses = {status: OpenApiResponse(description="Done.")}
+    if nothing:
+        responses[204] = OpenApiResponse(description=nothing)
     for code in refused:
         shape = None if code == 304 else ProblemSerializer
         key: Any = code if code == 304 else (code, CONTENT_TYPE)

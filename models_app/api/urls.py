@@ -26,6 +26,17 @@ from .checks import CheckList
 from .compare import Compare
 from .compliance import BundleDownload, Compliance
 from .datasets import DatasetDetail, DatasetList
+from .deployments import (
+    DeploymentCallOff,
+    DeploymentDetail,
+    DeploymentLines,
+    DeploymentList,
+    DeploymentRenew,
+    DeploymentReport,
+    DeploymentRollback,
+    DeploymentStart,
+)
+from .environments import EnvironmentClaim, EnvironmentDetail, EnvironmentList, EnvironmentRunning
 from .files import ArchiveDownload, FileDownload, FileList
 from .holds import HoldDetail, HoldLift, HoldList
 from .lineage import Lineage
@@ -192,6 +203,18 @@ v1 = [
     path("uploads/<str:uid>/bundle", UploadBundle.as_view(), name="upload_bundle"),
     path("uploads/<str:uid>/complete", UploadComplete.as_view(), name="upload_complete"),
     path("uploads/<str:uid>/seal", UploadSeal.as_view(), name="upload_seal"),
+    path("environments", EnvironmentList.as_view(), name="environments"),
+    path("environments/<slug:environment>", EnvironmentDetail.as_view(), name="environment"),
+    path("environments/<slug:environment>/claim", EnvironmentClaim.as_view(), name="environment_claim"),
+    path("environments/<slug:environment>/running", EnvironmentRunning.as_view(), name="environment_running"),
+    path("deployments", DeploymentList.as_view(), name="deployments"),
+    path("deployments/rollback", DeploymentRollback.as_view(), name="deployment_rollback"),
+    path("deployments/<api_number:number>", DeploymentDetail.as_view(), name="deployment"),
+    path("deployments/<api_number:number>/start", DeploymentStart.as_view(), name="deployment_start"),
+    path("deployments/<api_number:number>/call-off", DeploymentCallOff.as_view(), name="deployment_call_off"),
+    path("deployments/<api_number:number>/report", DeploymentReport.as_view(), name="deployment_report"),
+    path("deployments/<api_number:number>/renew", DeploymentRenew.as_view(), name="deployment_renew"),
+    path("deployments/<api_number:number>/lines", DeploymentLines.as_view(), name="deployment_lines"),
     path("webhooks", WebhookList.as_view(), name="webhooks"),
     path("webhooks/<str:uid>", WebhookDetail.as_view(), name="webhook"),
     path("webhooks/<str:uid>/test", WebhookTest.as_view(), name="webhook_test"),

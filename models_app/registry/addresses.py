@@ -29,6 +29,26 @@ def of_team_storage(slug: str) -> str:
     return reverse("web:team", kwargs={"slug": slug})
 
 
+def of_deployment_api(number: int) -> str:
+    """A deployment in the API."""
+    return reverse("api:deployment", kwargs={"number": number})
+
+
+def of_report_api(number: int) -> str:
+    """Where a deployer reports what became of a deployment."""
+    return reverse("api:deployment_report", kwargs={"number": number})
+
+
+def of_files_api(name: str, number: int) -> str:
+    """The listing of a version's files in the API."""
+    return reverse("api:files", kwargs={"name": name, "revision": str(number)})
+
+
+def of_archive_api(name: str, number: int) -> str:
+    """All files of a version as one archive."""
+    return reverse("api:archive", kwargs={"name": name, "revision": str(number), "kind": "tar"})
+
+
 def absolute(path: str) -> str:
-    """The whole address of a page; MODELRY_PUBLIC_URL says where the site is."""
+    """The whole address of a path; MODELRY_PUBLIC_URL says where the site is."""
     return (settings.PUBLIC_URL.rstrip("/") or AT_HOME) + path

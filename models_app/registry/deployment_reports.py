@@ -68,7 +68,7 @@ def report(
         if state:
             _require_same(current, version, digest)
             _reach(current, state, by=by, reason=reason)
-        if version is not None or digest:
+        if version is not None or digest or state == DeploymentState.LIVE:
             number = version or current.version.number
             _note(current.model, current.environment, version=number, digest=digest, detail="", by=by)
         return current

@@ -276,9 +276,20 @@ def go_live(deployment: Deployment, *, by: Actor) -> None:
         version.updated_at = now
         prepared.update(version, "serving_endpoint", "updated_at")
     _tell(deployment, "live", by=by, before=before)
+    if former is not None and former.version_id != version.pk:
+        _serves_no_more(former)
     for one in undone:
         _rolled_back(one, deployment, by=by)
     start_next(deployment, by=by)
+
+
+def _serves_no_more(former: Deployment) -> None:
+    """Take the address from its version, unless somebody gave it another or it still serves elsewhere."""
+    version = former.version
+    if former.endpoint and version.serving_endpoint == former.endpoint:
+        other = Deployment.objects.live().filter(version=version).exclude(endpoint="").order_by("-pk").first()
+        version.serving_endpoint = other.endpoint if other else ""
+        prepared.update(version, "serving_endpoint")
 
 
 def _rolled_back(undone: Deployment, rollback: Deployment, *, by: Actor) -> None:

@@ -1,0 +1,196 @@
+"""What runs where, for pages and API: the matrix of models and environments, the history of a pair, where a version is.
+
+Declared is what the registry made live; reported is what an environment last said it runs. Where they differ there is
+drift. All of it in a constant number of queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from models_app.models import (
+    CURRENT,
+    DeployKind,
+    Deployment,
+    DeploymentState,
+    Environment,
+    ModelVersion,
+    RegisteredModel,
+    Running,
+)
+from models_app.models.catalog import RegisteredModelQuerySet
+from models_app.models.deployments import DeploymentQuerySet
+
+from .access import Actor, models_for
+from .deployments import deployments_for
+from .environments import environments_for
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model in one environment: what is live, what is on its way, how the last one ended, what is reported."""
+
+    environment: Environment
+    live: Deployment | None = None
+    under_way: Deployment | None = None
+    queued: Deployment | None = None
+    last: Deployment | None = None
+    running: Running | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.last is None and self.running is None
+
+    @property
+    def state(self) -> str:
+        """At a glance: a DeploymentState, `drift`, or nothing. What is on its way comes before what is there; `failed`
+        stays as long as nothing newer came.
+        """
+        if self.under_way is not None:
+            return str(self.under_way.state)
+        if self.queued is not None:
+            return str(DeploymentState.QUEUED)
+        if self.last is not None and self.last.state == DeploymentState.FAILED:
+            return str(DeploymentState.FAILED)
+        if self.drift:
+            return "drift"
+        if self.live is not None:
+            return str(DeploymentState.LIVE)
+        return str(self.last.state) if self.last is not None else ""
+
+    @cached_property
+    def drift(self) -> str:
+        """How what is reported differs from what is declared, in words; nothing when it does not or nobody knows."""
+        return drift(self.live, self.running)
+
+
+def drift(live: Deployment | None, running: Running | None) -> str:
+    """As `Cell.drift`. A report from before the version went live says nothing about it."""
+    if running is None or (live is not None and live.live_at is not None and running.at < live.live_at):
+        return ""
+    if live is None:
+        return f"runs v{running.version_number}, which nobody declared" if running.version_number else ""
+    declared = live.version
+    if running.version_number is None:
+        return f"runs nothing, v{declared.number} is declared"
+    if running.version_number != declared.number:
+        return f"runs v{running.version_number}, v{declared.number} is declared"
+    known = declared.manifest.digest if declared.manifest else ""
+    if running.digest and running.digest != known:
+        return f"runs other files than v{declared.number} has"
+    return ""
+
+
+def waits_for(deployment: Deployment) -> str:
+    """What a queued one waits for, in words; nothing for any other. `environment` is read."""
+    if deployment.state != DeploymentState.QUEUED:
+        return ""
+    if not deployment.released:
+        return "somebody to start it"
+    freeze = deployment.environment.freeze_at(timezone.now())
+    if freeze is not None and not deployment.ignores_freeze:
+        return f"the freeze to end at {freeze['until']}: {freeze['reason']}"
+    if deployment.environment.kind == DeployKind.AGENT:
+        return "an agent to take it"
+    return "another deployment to end"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model in every environment, in their order."""
+
+    model: RegisteredModel
+    cells: list[Cell]
+
+
+def deployed_models(actor: Actor, *, team: str = "", words: str = "") -> RegisteredModelQuerySet:
+    """The readable models that are or were deployed anywhere, or are reported to run; narrowed, by name."""
+    there = Deployment.objects.filter(model=OuterRef("pk"))
+    reported = Running.objects.filter(model=OuterRef("pk"))
+    found = models_for(actor).filter(Exists(there) | Exists(reported)).select_related("team")
+    if team:
+        found = found.filter(team__slug=team)
+    for word in words.split()[:20]:
+        found = found.filter(name__icontains=word)
+    return found.order_by("name")
+
+
+def matrix(
+    models: Iterable[RegisteredModel], *, by: Actor, environments: Iterable[Environment] | None = None
+) -> list[Row]:
+    """A page of models (of `deployed_models`, or any that the actor may read) in these environments, else in all."""
+    models = list(models)
+    shown = list(environments_for(by) if environments is None else environments)
+    cells: dict[tuple[int, int], dict[str, Deployment | Running]] = {}
+    for one in _newest_of(models, shown):
+        found = cells.setdefault((one.model_id, one.environment_id), {})
+        if one.state == DeploymentState.LIVE:
+            found["live"] = one
+        elif one.is_unfinished:
+            found["under_way"] = one
+        elif one.state == DeploymentState.QUEUED:
+            found["queued"] = one
+        found["last"] = one
+    for running in Running.objects.filter(model__in=models, environment__in=shown):
+        cells.setdefault((running.model_id, running.environment_id), {})["running"] = running
+    return [
+        Row(
+            model,
+            [Cell(environment, **cells.get((model.pk, environment.pk), {})) for environment in shown],  # type: ignore[arg-type]
+        )
+        for model in models
+    ]
+
+
+def _newest_of(models: list[RegisteredModel], environments: list[Environment]) -> DeploymentQuerySet:
+    """Of each pair what is current and what came last, oldest first. A rollback is told by what it brought."""
+    pairs = Deployment.objects.filter(model__in=models, environment__in=environments)
+    last = pairs.exclude(state=DeploymentState.SUPERSEDED).order_by().values("model", "environment")
+    rows = pairs.filter(Q(state__in=CURRENT) | Q(pk__in=last.annotate(newest=Max("pk")).values("newest")))
+    found: DeploymentQuerySet = rows.select_related("version__manifest", "rollback_target", "by")
+    return found.order_by("pk")
+
+
+def history(model: RegisteredModel, environment: Environment, *, by: Actor) -> DeploymentQuerySet:
+    """Everything of a model in an environment, newest first."""
+    return deployments_for(by).of_pair(model.pk, environment.pk)
+
+
+def of_model(model: RegisteredModel, *, by: Actor) -> list[Cell]:
+    """Where a model is: the environments in which there is anything of it. For its page and its versions' pages."""
+    (row,) = matrix([model], by=by)
+    return [cell for cell in row.cells if not cell.is_empty]
+
+
+def serving(versions: Iterable[ModelVersion]) -> dict[int, list[Deployment]]:
+    """Where each of these versions is live, by its primary key."""
+    found: dict[int, list[Deployment]] = {}
+    rows = Deployment.objects.live().filter(version__in=list(versions), environment__deleted_at=None)
+    for one in rows.select_related("environment", "rollback_target").order_by("environment__name"):
+        found.setdefault(one.version_id, []).append(one)
+    return found
+
+
+def running_in(environment: Environment, *, by: Actor) -> QuerySet[Running]:
+    """What an environment reported, of models that the actor may read, by name."""
+    rows = Running.objects.filter(environment=environment, model__in=models_for(by))
+    return rows.select_related("model", "by").order_by("model__name")
+
+
+def drifting(*, by: Actor) -> QuerySet[Running]:
+    """Reports about readable models that name another version than is declared, newest first."""
+    live = Deployment.objects.live().filter(model=OuterRef("model"), environment=OuterRef("environment"))
+    same = live.filter(version__number=OuterRef("version_number"))
+    digest = Q(version__manifest__digest=OuterRef("digest")) | Q(pk__isnull=False, live_at__gt=OuterRef("at"))
+    rows = Running.objects.filter(model__in=models_for(by), environment__deleted_at=None)
+    rows = rows.filter(
+        Q(Exists(live.filter(live_at__lte=OuterRef("at"))) & ~Exists(same))
+        | Q(~Exists(live), version_number__isnull=False)
+        | (Exists(same) & ~Q(digest="") & ~Exists(same.filter(digest)))
+    )
+    return rows.select_related("model", "environment").order_by(F("at").desc(), "-pk")
