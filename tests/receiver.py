@@ -48,8 +48,11 @@ def receiver(*, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     told = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             told.received.append(Received(self.path, dict(self.headers), body))
             status, headers, answer = told.answers[0] if len(told.answers) == 1 else told.answers.pop(0)
             self.send_response(status)

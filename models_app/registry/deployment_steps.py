@@ -63,6 +63,7 @@ def facts(deployment: Deployment) -> dict[str, Any]:
         "rollback_target": target.number if target else None,
         "undoes": deployment.undoes_id,
         "transition": deployment.transition_id,
+        "ordered_by_id": deployment.by_id,
         "reason": deployment.reason,
         "failure": deployment.failure,
     }

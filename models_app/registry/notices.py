@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from models_app.models import (
     AskedReviewer,
+    DeploymentKind,
     Membership,
     Notice,
     NoticeMode,
@@ -135,6 +136,11 @@ def _concerned(case: Happening) -> Q:
     return _owners(case) | _taking_part(case)
 
 
+def _deploying(case: Happening) -> Q:
+    """Who answers for the model, and whose deployment it was."""
+    return _owners(case) | Q(pk=case.facts.get("ordered_by_id") or 0)
+
+
 def _everybody_in_charge(case: Happening) -> Q:
     admins = _members(role=Role.ADMIN, team=case.model.team_id) | Q(is_superuser=True)
     return _concerned(case) | admins
@@ -198,6 +204,21 @@ def _moved(case: Happening) -> str:
     return _in_production(case) if standard_events.is_promotion(case.facts) else ""
 
 
+def _deployment_failed(case: Happening) -> str:
+    facts = case.facts
+    where, what = facts["environment"], f"{case.model.name} v{facts['version']}"
+    if facts["kind"] == DeploymentKind.ROLLBACK:
+        return f"ROLLBACK FAILED in {where}: {what} does not run there, and nothing else is tried"
+    return f"Failed in {where}: {what}"
+
+
+def _deployment_back(case: Happening) -> str:
+    facts = case.facts
+    target = facts["rollback_target"]
+    again = f", v{target} serves again" if target else ""
+    return f"Rolled back in {facts['environment']}: {case.model.name} v{facts['version']}{again}"
+
+
 def _promoted(case: Happening) -> str:
     # Into production the move itself is told of, also to those who took part.
     return "" if case.facts["to"] == "production" else f"Promoted by {case.who}: {case.what}"
@@ -225,10 +246,12 @@ RULES: dict[str, tuple[Who, Callable[[Happening], str]]] = {
     ),
     "promotion.review_due": (_later_reviewers, _line("An emergency still waits for its review: {what}")),
     "promotion.reviewed_after": (_taking_part, _line("Emergency reviewed by {who}: {what}")),
+    "deployment.failed": (_deploying, _deployment_failed),
+    "deployment.rolled_back": (_deploying, _deployment_back),
     HANDED_OVER: (_heir, lambda case: f"You answer for {case.model.name} now, says {case.who}"),
     standard_events.MOVED: (_concerned, _moved),
 }
-URGENT = frozenset({"promotion.emergency"})
+URGENT = frozenset({"promotion.emergency", "deployment.failed"})
 
 
 # --- writing --------------------------------------------------------------------------------------------------
@@ -302,7 +325,7 @@ def _read(event: OutboxEvent) -> Happening | None:
 
 
 def _path(case: Happening) -> str:
-    if case.request is not None:
+    if case.request is not None and not case.event.name.startswith("deployment."):
         return addresses.of_request(case.request.pk)
     if case.event.name == HANDED_OVER:
         return addresses.of_model(case.model.name)

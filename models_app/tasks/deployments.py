@@ -33,7 +33,9 @@ def keep_up() -> int:
         return done
     with ThreadPoolExecutor(len(due), thread_name_prefix="health") as pool:
         # The threads only call; this one speaks with the database.
-        for (deployment, address), (healthy, said) in zip(due, pool.map(_ask, [a for _, a in due]), strict=True):
+        for (deployment, address), (healthy, said) in zip(
+            due, pool.map(_ask, [a for _, a in due]), strict=True
+        ):
             _note(deployment, address, healthy, said)
     return done + len(due)
 

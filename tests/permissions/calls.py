@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from .deployment_calls import DEPLOYMENTS
 from .other_calls import OTHER
 from .registry_calls import REGISTRY
 from .sending import Call
 
-CALLS: dict[str, dict[str, list[Call]]] = REGISTRY | OTHER
+CALLS: dict[str, dict[str, list[Call]]] = REGISTRY | DEPLOYMENTS | OTHER

@@ -10,7 +10,16 @@ from allauth.mfa.models import Authenticator
 from axes.models import AccessAttempt
 
 from models_app.models import ModelVersion, PromotionRequest, RegisteredModel, Stage, User
-from models_app.registry import holds, policies, promotions, sessions
+from models_app.registry import (
+    deployment_claims,
+    deployment_reports,
+    deployments,
+    environments,
+    holds,
+    policies,
+    promotions,
+    sessions,
+)
 from models_app.registry.access import Actor
 
 from .world import World
@@ -111,6 +120,30 @@ def held_by_site(world: World, ids: dict[str, Any], who: str) -> None:
 def _hold(world: World, ids: dict[str, Any], by: Actor) -> None:
     version = ModelVersion.objects.select_related("model__team").get(pk=ids["v3"])
     ids["hold"] = holds.place(version.model, version=version, by=by, reason="Case 7.").pk
+
+
+def deployed(world: World, ids: dict[str, Any], who: str) -> None:
+    """v2 live in eu, where agents deploy; v6 waits in lab for somebody to start it."""
+    team = world.people.risk
+    eu = environments.set_up("eu", team=team, kind="agent", by=world.root)
+    lab = environments.set_up("lab", team=team, followed="staging", start="manual", by=world.root)
+    ids["deployment"] = deployments.deploy(ModelVersion.objects.get(pk=ids["v2"]), eu, by=world.root).pk
+    promotions.move(ModelVersion.objects.get(pk=ids["v6"]), to=Stage.STAGING, by=world.root)
+    ids["waiting"] = lab.deployments.get().pk
+
+
+def handed_out(world: World, ids: dict[str, Any], who: str) -> None:
+    deployed(world, ids, who)
+    environment = environments.get_environment("eu", by=world.root)
+    deployment_claims.claim(environment, agent="a", by=world.root)
+
+
+def replaced(world: World, ids: dict[str, Any], who: str) -> None:
+    """v2 live in eu, and v1 before."""
+    eu = environments.set_up("eu", team=world.people.risk, by=world.root)
+    for version in ("v1", "v2"):
+        made = deployments.deploy(ModelVersion.objects.get(pk=ids[version]), eu, by=world.root)
+        deployment_reports.report(made, state="live", by=world.root)
 
 
 def locked(world: World, ids: dict[str, Any], who: str) -> None:

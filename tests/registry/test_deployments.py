@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
+from unittest import mock
 
-from models_app.models import AuditEvent, Deployment, OutboxEvent, Stage
+import pytest
+from django.utils import timezone
+
+from models_app.models import AuditEvent, Deployment, Notice, OutboxEvent, Stage
 from models_app.registry import (
     catalog,
+    deployment_checks,
+    deployment_claims,
     deployment_reports,
+    deployment_views,
     deployments,
     environments,
     lifecycle,
     promotions,
+    service_accounts,
 )
-from models_app.registry.errors import Conflict, Invalid
+from models_app.registry.access import Actor
+from models_app.registry.errors import Conflict, Forbidden, Invalid, Mismatch, NothingToDo, Unauthenticated
+from models_app.tasks.deployments import keep_up
+from models_app.tasks.dispatcher import dispatch
 from tests import builders
+from tests.receiver import receiver
 
 
 @pytest.fixture
@@ -181,3 +193,229 @@ def test_what_runs_or_is_gone_back_to_cannot_be_deleted(people, model):
         catalog.delete_version(v1, by=people.alice)
     environments.delete(environment, reason="The site is closed.", by=people.root)
     catalog.delete_model(model, by=people.alice)
+
+
+# --- by hand --------------------------------------------------------------------------------------------------
+
+
+def test_who_may_order_and_what(people, model):
+    environment = eu(people, deploy_role="approver", kind="agent")
+    bare = builders.version(model, by=people.alice)
+    with pytest.raises(Conflict, match="never was in production"):
+        deployments.deploy(bare, environment, by=people.carol)
+    v2 = promote(model, people)
+    for actor in (people.alice, people.bob, people.charlie):
+        with pytest.raises(Forbidden, match="takes the role approver"):
+            deployments.deploy(v2, environment, by=actor)
+    deployments.deploy(v2, environment, by=people.carol)
+    environments.change(environment, deploy_team=people.vision, by=people.root)
+    deployments.deploy(v2, environment, by=people.charlie)
+    assert states(environment) == [(2, "superseded"), (2, "superseded"), (2, "queued")]
+
+
+def test_in_a_freeze_everything_waits_but_rollbacks(people, model):
+    environment = eu(people)
+    go_live(model, environment, people)
+    now = timezone.now()
+    freeze = {
+        "from": now.isoformat(),
+        "until": (now + timedelta(hours=1)).isoformat(),
+        "reason": "Inventory.",
+    }
+    environments.change(environment, freezes=[freeze], by=people.root)
+    v2 = promote(model, people)
+    assert states(environment) == [(1, "live"), (2, "queued")]
+    with pytest.raises(Conflict, match="Inventory"):
+        deployments.deploy(v2, environment, by=people.alice)
+    with pytest.raises(Invalid, match="reason"):
+        deployments.deploy(v2, environment, by=people.root, past_freeze=True)
+    with pytest.raises(Forbidden):
+        deployments.deploy(v2, environment, by=people.alice, reason="Now.", past_freeze=True)
+    assert deployment_checks.start_waiting() == 0
+    later = now + timedelta(hours=2)
+    with mock.patch.object(timezone, "now", return_value=later):
+        assert deployment_checks.start_waiting() == 1
+    report(environment, "live", people)
+    (back,) = deployments.roll_back(model, environment, by=people.alice, reason="Too slow.")
+    assert (back.state, back.version.number) == ("deploying", 1)
+    report(environment, "live", people)
+    assert states(environment) == [(1, "superseded"), (2, "rolled_back"), (1, "live")]
+
+
+def test_what_is_started_by_hand_waits_for_it(people, model):
+    environment = eu(people, start="manual")
+    promote(model, people)
+    waiting = newest(environment)
+    assert (waiting.state, deployment_views.waits_for(waiting)) == ("queued", "somebody to start it")
+    with pytest.raises(Forbidden):
+        deployments.start(waiting, by=people.bob)
+    assert deployments.start(waiting, by=people.alice).state == "deploying"
+    with pytest.raises(NothingToDo):
+        deployments.start(waiting, by=people.alice)
+    with pytest.raises(Conflict, match="waits no more"):
+        deployments.call_off(waiting, by=people.alice)
+
+
+def test_everything_goes_back_at_once(people, model):
+    one, two, staging = eu(people), eu(people, "us", kind="agent"), eu(people, "lab", followed="staging")
+    v1 = go_live(model, one, people)
+    for environment in (two,):
+        report(environment, "live", people)
+    v2 = go_live(model, one, people)
+    deployment_claims.claim(two, agent="a", by=people.root)
+    made = deployments.roll_back(model, by=people.alice, reason="Wrong labels.")
+    assert {(row.environment.name, row.version.number, row.state) for row in made} == {
+        ("eu", 1, "deploying"),
+        ("us", 1, "queued"),
+    }
+    v1.refresh_from_db()
+    v2.refresh_from_db()
+    assert (v1.stage, v2.stage) == ("production", "archived")
+    assert states(two) == [(1, "live"), (2, "failed"), (1, "queued")]
+    assert states(staging) == []
+    with pytest.raises(Conflict):
+        deployments.roll_back(model, by=people.alice, reason="Again.")
+
+
+# --- deployers ------------------------------------------------------------------------------------------------
+
+
+def test_who_speaks_for_an_environment(people, model):
+    ours = environments.set_up("risk-eu", team=people.risk, by=people.erin)
+    everybodys = eu(people)
+    promote(model, people)
+    robot = Actor.of(
+        service_accounts.create_account("robot", roles={people.risk: "contributor"}, by=people.erin),
+        door="api",
+    )
+    for actor in (people.bob, people.charlie, people.anonymous):
+        with pytest.raises((Forbidden, Unauthenticated)):
+            deployment_reports.report(newest(ours), by=actor, state="live")
+    with pytest.raises(Forbidden):
+        deployment_reports.report(newest(everybodys), by=robot, state="live")
+    environments.change(everybodys, deploy_team=people.risk, by=people.root)
+    for environment in (ours, everybodys):
+        done = deployment_reports.report(
+            newest(environment), by=robot, state="live", lines=["a", {"url": "https://x.example"}]
+        )
+        assert (done.state, done.line_count) == ("live", 2)
+
+
+def test_what_is_not_declared_is_not_believed(people, model):
+    environment = eu(people)
+    promote(model, people)
+    with pytest.raises(Mismatch):
+        report(environment, "live", people, version=7)
+    with pytest.raises(Mismatch):
+        report(environment, "live", people, digest="0" * 64)
+    for bad in ({"lines": [{"what": "?"}]}, {"endpoint": "javascript:alert(1)"}, {"lines": ["x"] * 201}):
+        with pytest.raises(Invalid):
+            report(environment, "live", people, **bad)
+    assert states(environment) == [(1, "deploying")]
+    for _ in range(6):
+        report(environment, "", people, lines=["x"] * 200)
+    assert newest(environment).lines.count() == deployment_reports.MAX_LINES
+    assert "not kept" in newest(environment).lines.last().text
+
+
+def test_agents_share_by_lease_and_go_on_where_they_were(people):
+    environment = eu(people, kind="agent")
+    models = [builders.model(name, by=people.alice) for name in ("risk/a", "risk/b")]
+    for model in models:
+        promote(model, people)
+
+    def claim(agent):
+        taken = deployment_claims.claim(environment, agent=agent, by=people.root)
+        return taken and (taken.model.name, taken.state)
+
+    assert claim("one") == ("risk/a", "deploying")
+    assert claim("one") == ("risk/a", "deploying")
+    assert claim("two") == ("risk/b", "deploying")
+    assert claim("three") is None
+    first = Deployment.objects.get(model=models[0])
+    with pytest.raises(Conflict, match="agent one"):
+        deployment_reports.report(first, by=people.root, state="live", agent="two")
+    later = timezone.now() + timedelta(seconds=61)
+    with mock.patch.object(timezone, "now", return_value=later):
+        deployment_claims.renew(first, agent="one", by=people.root)
+        assert claim("three") == ("risk/b", "deploying")
+    with pytest.raises(Conflict):
+        deployment_claims.renew(Deployment.objects.get(model=models[1]), agent="two", by=people.root)
+
+
+def test_time_runs_out(people, model):
+    environment = eu(people, timeout=60)
+    go_live(model, environment, people)
+    promote(model, people)
+    later = timezone.now() + timedelta(seconds=61)
+    assert deployment_checks.fail_late() == 0
+    with mock.patch.object(timezone, "now", return_value=later):
+        assert deployment_checks.fail_late() == 1
+    assert states(environment) == [(1, "live"), (2, "failed"), (1, "deploying")]
+
+
+def test_health_decides(people, model, settings):
+    settings.OUTBOUND_ALLOW, settings.WEBHOOK_SCHEMES = ["127.0.0.1"], ["http"]
+    with receiver() as there:
+        environment = eu(people, health_check=there.url + "/{version}", health_window=60)
+        promote(model, people)
+        report(environment, "live", people)
+        assert states(environment) == [(1, "verifying")]
+        there.answer(503)
+        later = timezone.now()
+        for status in (503, 200, 200):
+            there.answer(status)
+            later += deployment_checks.CHECK_EVERY
+            with mock.patch.object(timezone, "now", return_value=later):
+                keep_up()
+        assert states(environment) == [(1, "live")]
+        assert there.received[-1].path == "/hook/1"
+        promote(model, people)
+        report(environment, "verifying", people)
+        settings.OUTBOUND_ALLOW = []
+        keep_up()
+        assert "not a public address" in newest(environment).last_check
+        with mock.patch.object(timezone, "now", return_value=later + timedelta(seconds=90)):
+            keep_up()
+    assert states(environment) == [(1, "live"), (2, "failed"), (1, "deploying")]
+
+
+def test_the_owners_are_told(people, model, settings):
+    settings.MAIL_IS_ON = True
+    environment = eu(people)
+    go_live(model, environment, people)
+    promote(model, people)
+    report(environment, "failed", people, reason="No memory.")
+    report(environment, "live", people)
+    dispatch()
+    told = Notice.objects.filter(user=people.alice.user, name__startswith="deployment.").order_by("id")
+    assert [row.subject for row in told] == [
+        "Failed in eu: risk/fraud-detector v2",
+        "Rolled back in eu: risk/fraud-detector v2, v1 serves again",
+    ]
+
+
+# --- what is seen ---------------------------------------------------------------------------------------------
+
+
+def test_the_matrix_shows_what_is_and_what_differs(people, model, django_assert_num_queries):
+    one, two = eu(people), eu(people, "us")
+    go_live(model, one, people)
+    report(two, "failed", people)
+    deployment_reports.observed(model, one, by=people.root, version=3)
+    models = list(deployment_views.deployed_models(people.dave))
+    with django_assert_num_queries(3):
+        (row,) = deployment_views.matrix(models, by=people.dave)
+        first, second = row.cells
+        assert (first.state, first.drift) == ("drift", "runs v3, v1 is declared")
+    assert second.state == "failed"
+    assert [one.model for one in deployment_views.drifting(by=people.dave)] == [model]
+    deployment_reports.observed(
+        model, one, by=people.root, version=1, digest=first.live.version.manifest.digest
+    )
+    assert not deployment_views.drifting(by=people.dave).exists()
+    assert [cell.environment.name for cell in deployment_views.of_model(model, by=people.dave)] == [
+        "eu",
+        "us",
+    ]
+    assert deployment_views.serving([first.live.version])[first.live.version_id] == [first.live]

@@ -13,6 +13,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 
+from models_app.tasks import deployments
 from models_app.tasks.deliveries import Turns, deliver
 from models_app.tasks.dispatcher import dispatch
 from models_app.tasks.governance import Prover, keep_up, prove_audit
@@ -41,9 +42,11 @@ class Command(BaseCommand):
             for name in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(name, lambda *_: stop.set())
         turns, post, keeper, verifiers = Turns(), Post(), Housekeeper(), Verifiers()
+        watch = deployments.Watch()
         try:
-            self._work(stop, turns, post, keeper, verifiers, once=once, poll=poll)
+            self._work(stop, turns, post, keeper, verifiers, watch, once=once, poll=poll)
         finally:
+            watch.end()
             keeper.end()
             verifiers.end()
             post.end()
@@ -56,6 +59,7 @@ class Command(BaseCommand):
         post: Post,
         keeper: Housekeeper,
         verifiers: Verifiers,
+        watch: deployments.Watch,
         *,
         once: bool,
         poll: float,
@@ -77,9 +81,11 @@ class Command(BaseCommand):
                         prove_audit() if once else prover.begin()
                         keep_clean() if once else keeper.begin()
                 if once:
+                    busy = deployments.keep_up() > 0 or busy
                     busy = deliver() + send_due() > 0 or busy
                     busy = verify_all() or busy
                 else:
+                    watch.begin()
                     verifiers.begin()
                     turns.begin()
                     post.begin()
