@@ -300,7 +300,7 @@ class EnvironmentDetail(Door):
     def delete(self, request: Any, environment: str) -> Response:
         body = self.sent(Deletion)
         found = environments.get_environment(environment, by=self.actor)
-        environments.delete(found, by=self.actor, **body)
+        environments.take_down(found, by=self.actor, **body)
         return Response(status=204)
 
 

@@ -249,7 +249,7 @@ def change(environment: Environment, *, by: Actor, reason: str = "", **fields: A
 
 
 @transaction.atomic
-def delete(environment: Environment, *, by: Actor, reason: str = "") -> None:
+def take_down(environment: Environment, *, by: Actor, reason: str = "") -> None:
     """Take an environment away; what ran there stays on record. Raises Conflict while anything is deployed or waits
     there, unless a reason is given: then that is over. Raises Forbidden, NotFound.
     """

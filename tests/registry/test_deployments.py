@@ -191,7 +191,7 @@ def test_what_runs_or_is_gone_back_to_cannot_be_deleted(people, model):
     promotions.move(v2, to=Stage.ARCHIVED, by=people.carol)
     with pytest.raises(Conflict, match="deployed in eu, and would be rolled back to v1"):
         catalog.delete_version(v1, by=people.alice)
-    environments.delete(environment, reason="The site is closed.", by=people.root)
+    environments.take_down(environment, reason="The site is closed.", by=people.root)
     catalog.delete_model(model, by=people.alice)
 
 
