@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.transfer import PIECE, Memory, copy_and_hash, make_file
+from benchmarks.transfer import PIECE, Memory, copy_and_hash, make_file, warm_up
 from tests.live import Template, collect_static, serve
 from tests.migrated import Original
 
@@ -56,6 +56,7 @@ def main() -> None:
     options.add_argument("--many", type=int, default=1000)
     options.add_argument("--small", type=int, default=1000)
     chosen = options.parse_args()
+    most = 2 * max(int(chosen.gib * 1024), chosen.many) * PIECE
     with tempfile.TemporaryDirectory(prefix="modelry-bench-", dir=os.environ.get("TMPDIR")) as name:
         folder = Path(name)
         for kind in ("large", "many", "small"):
@@ -72,16 +73,17 @@ def main() -> None:
             memory = Memory(live.pid)
             memory.start()
             for kind in ("large", "many", "small"):
+                warm_up(folder, most)
                 bare = copied(folder / kind, folder / "copy")
                 shutil.rmtree(folder / "copy")
-                os.sync()
+                warm_up(folder, most)
                 push, _ = client(
                     live, folder / "cache", "push", str(folder / kind), "--model", f"risk/{kind}", "--create"
                 )
                 again, told = client(
                     live, folder / "cache", "push", str(folder / kind), "--model", f"risk/{kind}"
                 )
-                os.sync()
+                warm_up(folder, most)
                 pull, _ = client(live, folder / "other", "pull", f"risk/{kind}", str(folder / "out"))
                 shutil.rmtree(folder / "out")
                 print(

@@ -59,6 +59,16 @@ def make_file(path: Path, size: int) -> None:
             file.write(os.urandom(PIECE))
 
 
+def warm_up(folder: Path, size: int) -> None:
+    """Have the system hold that much memory for files: a virtual machine gets it from its host slowly the first time,
+    and whoever writes first would pay for it.
+    """
+    scratch = folder / "scratch.bin"
+    make_file(scratch, size)
+    scratch.unlink()
+    os.sync()
+
+
 def copy_and_hash(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
     with target.open("rb") as file:

@@ -22,6 +22,7 @@ from .transfer import DAMAGED, LOCAL, PIECE, USAGE, Failure, Progress, Server
 SEGMENT = 64 << 20
 # So many small files come as one archive, if it holds little else.
 SMALL, MANY = 4 << 20, 20
+NOTHING = hashlib.sha256().hexdigest()
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -72,6 +73,52 @@ class Fetching:
 
     def length(self, number: int) -> int:
         return min(SEGMENT, self.size - number * SEGMENT)
+
+
+class Following(threading.Thread):
+    """Hashes what is longer than a segment while it arrives, each file from its beginning, so that at the end little is
+    left to hash.
+    """
+
+    def __init__(self, files: list[Fetching]) -> None:
+        super().__init__(daemon=True)
+        self._files, self._news, self._over = files, threading.Condition(), False
+        self.digests: dict[str, str] = {}
+
+    def __enter__(self) -> Following:
+        self.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Waits for the rest; not when something went wrong."""
+        if kind is not None:
+            self.tell(over=True)
+        self.join()
+
+    def tell(self, *, over: bool = False) -> None:
+        """A segment more is there; or no more will come."""
+        with self._news:
+            self._over |= over
+            self._news.notify_all()
+
+    def run(self) -> None:
+        buffer = memoryview(bytearray(PIECE))
+        for one in self._files:
+            digest = hashlib.sha256()
+            with one.part.open("rb", buffering=0) as file:
+                for number in range(-(-one.size // SEGMENT)):
+                    if not self._is_there(one, number):
+                        return
+                    left = one.length(number)
+                    while left and (count := file.readinto(buffer[: min(left, PIECE)])):
+                        digest.update(buffer[:count])
+                        left -= count
+            self.digests[one.sha256] = digest.hexdigest()
+
+    def _is_there(self, one: Fetching, number: int) -> bool:
+        with self._news:
+            self._news.wait_for(lambda: self._over or number not in one.left)
+            return not self._over
 
 
 class Pull:
@@ -125,10 +172,16 @@ class Pull:
             one.open()
         jobs = [(one, number) for one in missing for number in sorted(one.left)]
         self.progress.begin("fetching", sum(one.length(number) for one, number in jobs))
-        in_parallel(self.parallel, lambda job: self._segment(base, *job), jobs)
-        for one in missing:
-            if not one.left and one.part.exists():
-                self._verify(one, hash_file(one.part))
+        large = [one for one in missing if one.size > SEGMENT]
+        with Following(large) as following:
+
+            def fetch(job: tuple[Fetching, int]) -> None:
+                self._segment(base, *job)
+                following.tell()
+
+            in_parallel(self.parallel, fetch, jobs)
+        for one in large:
+            self._verify(one, following.digests[one.sha256])
 
     def _fetch_archive(self, base: str, small: list[Fetching]) -> None:
         """Take small files out of the archive of all; what it lacks is fetched file by file."""
@@ -156,25 +209,21 @@ class Pull:
         self.server.stream(f"{base.removesuffix('/files')}/archive.tar", take)
 
     def _segment(self, base: str, one: Fetching, number: int) -> None:
-        whole = one.size <= SEGMENT
-        digest = ""
-        with one.part.open("r+b", buffering=0) as file:
-            if one.size:
-                path, length = f"{base}/{quote(one.path)}", one.length(number)
-                digest = self.server.fetch(
-                    path, start=number * SEGMENT, length=length, whole=whole, into=file
-                )
-                with self._lock:
-                    self.fetched += length
-                self.progress.add(length)
+        whole, length, digest = one.size <= SEGMENT, one.length(number), NOTHING
+        if one.size:
+            with one.part.open("r+b", buffering=0) as file:
+                path, start = f"{base}/{quote(one.path)}", number * SEGMENT
+                digest = self.server.fetch(path, start=start, length=length, whole=whole, into=file)
+            with self._lock:
+                self.fetched += length
+            self.progress.add(length)
+        if whole:
+            self._verify(one, digest)
+            return
         with one.lock:
             one.left.discard(number)
-            if not whole:
-                with one.notes.open("a") as notes:
-                    notes.write(f"{number}\n")
-            last = not one.left
-        if last:
-            self._verify(one, digest if whole and digest else hash_file(one.part))
+            with one.notes.open("a") as notes:
+                notes.write(f"{number}\n")
 
     def _verify(self, one: Fetching, digest: str) -> None:
         one.notes.unlink(missing_ok=True)

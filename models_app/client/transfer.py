@@ -153,7 +153,7 @@ class Server:
             return content
 
     def fetch(self, path: str, *, start: int, length: int, whole: bool, into: IO[bytes]) -> str:
-        """Bytes of a file into `into` from `start`; returns their digest. `whole` asks without a range."""
+        """Bytes of a file into `into` from `start`. `whole` asks without a range, and returns their digest."""
 
         def once() -> str:
             into.seek(start)
@@ -170,12 +170,13 @@ class Server:
                         raise _refusal(response, response.read(PIECE))
                     buffer = memoryview(bytearray(PIECE))
                     while left and (count := response.readinto(buffer[: min(left, PIECE)])):
-                        digest.update(buffer[:count])
                         into.write(buffer[:count])
+                        if whole:
+                            digest.update(buffer[:count])
                         left -= count
                     if left:
                         raise _Again("the connection was lost")
-                    return digest.hexdigest()
+                    return digest.hexdigest() if whole else ""
             raise Failure("The registry redirects in circles.", NETWORK)
 
         return self._repeat(once)
