@@ -146,6 +146,8 @@ if SWEEP_GRACE.total_seconds() < 7200:
     raise ImproperlyConfigured("MODELRY_SWEEP_GRACE_HOURS is 2 or more.")
 # For so long a deleted run or logged model can be restored with its files.
 DELETED_RUNS_KEPT = timedelta(days=env.int("MODELRY_DELETED_RUNS_DAYS", default=30))
+# So long a version that no retention policy keeps is announced before it goes.
+RETENTION_WAIT = timedelta(days=max(0, env.int("MODELRY_RETENTION_WAIT_DAYS", default=7)))
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("MODELRY_STATIC_ROOT", default=str(HOME / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]

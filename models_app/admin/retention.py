@@ -1,19 +1,26 @@
-"""What is kept and for how long. Holds are placed and lifted where their version or model is shown."""
+"""What is kept and for how long: holds to lift, policies changed through their verb, and what waits to go."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 
-from models_app.models import LegalHold
-from models_app.registry import holds
+from models_app.models import LegalHold, RetentionMark, RetentionPolicy
+from models_app.registry import holds, retention
+from models_app.registry.access import Right, may
+from models_app.registry.errors import Forbidden, Invalid, RegistryError
 
-from .base import RegistryAdmin, actor_of, ask, each
+from .base import RegistryAdmin, actor_of, ask, each, refused, tell_refusal
 
 
 @admin.register(LegalHold)
 class LegalHoldAdmin(RegistryAdmin):
+    """Holds are placed where their version or model is shown."""
+
     visible_through = "model"
     list_display = ("__str__", "model", "version", "reason", "placed_by", "placed_at", "lifted_at")
     list_filter = (("lifted_at", admin.EmptyFieldListFilter), "of_site")
@@ -35,3 +42,98 @@ class LegalHoldAdmin(RegistryAdmin):
             admin_class=self,
         )
         return None
+
+
+class RetentionForm(forms.ModelForm):
+    """A policy, saved as the form is checked, so that what the verb refuses stands beside the field."""
+
+    request: HttpRequest
+    reason = forms.CharField(required=False, max_length=2000)
+
+    class Meta:
+        model = RetentionPolicy
+        fields = ("stage", "team", "keep_last", "keep_days", "then")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if self.errors:
+            return data
+        scope = {name: data.get(name, getattr(self.instance, name)) for name in ("stage", "team")}
+        kept = {name: data.get(name) for name in ("keep_last", "keep_days")}
+        try:
+            self.instance = retention.set_policy(
+                **scope, **kept, then=data["then"], reason=data["reason"], by=actor_of(self.request)
+            )
+        except Invalid as error:
+            for problem in error.problems:
+                self.add_error(problem.field if problem.field in self.fields else None, problem.message)
+        except RegistryError as error:
+            if isinstance(error, Forbidden):
+                # The form tells it; the audit has to as well.
+                tell_refusal(self.request, error)
+            self.add_error(None, refused(error))
+        return data
+
+    def _post_clean(self) -> None:
+        """The verb has said all there is to say."""
+
+    def save(self, commit: bool = True) -> RetentionPolicy:
+        return self.instance
+
+    def save_m2m(self) -> None:
+        """There is none."""
+
+
+@admin.register(RetentionPolicy)
+class RetentionPolicyAdmin(RegistryAdmin):
+    visible_through = "*"
+    form = RetentionForm
+    list_display = ("__str__", "stage", "team", "keep_last", "keep_days", "then", "updated_by", "updated_at")
+    list_filter = ("stage", "team")
+    list_select_related = ("team", "updated_by")
+    autocomplete_fields = ("team",)
+    fields = ("stage", "team", "keep_last", "keep_days", "then", "reason")
+    ordering = ("-id",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        actor = actor_of(request)
+        deletes = actor.is_site_admin or any(may(actor, Right.DELETE, team) for team in actor.roles)
+        return bool(request.user.is_staff) and deletes
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is None:
+            return self.has_view_permission(request)
+        return bool(request.user.is_staff) and may(actor_of(request), Right.DELETE, obj.team)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is not None and self.has_change_permission(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("stage", "team") if obj else ()
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj and not self.has_change_permission(request, obj):
+            return ("stage", "team", "keep_last", "keep_days", "then")
+        return self.fields
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **options)
+        return type(form.__name__, (form,), {"request": request})
+
+    def save_model(
+        self, request: HttpRequest, obj: RetentionPolicy, form: forms.ModelForm, change: bool
+    ) -> None:
+        """The form has called the verb."""
+
+    def delete_model(self, request: HttpRequest, obj: RetentionPolicy) -> None:
+        retention.remove_policy(obj, by=actor_of(request), reason="Removed in the admin.")
+
+
+@admin.register(RetentionMark)
+class RetentionMarkAdmin(RegistryAdmin):
+    visible_through = "version__model"
+    list_display = ("version", "then", "why", "marked_at")
+    list_filter = ("then",)
+    list_select_related = ("version__model",)
+    search_fields = ("version__model__name",)
+    ordering = ("marked_at", "id")

@@ -23,7 +23,7 @@ GROUPS = {
     ],
     "Evidence": ["EvaluationReport", "RiskFlag", "LineageEdge", "Dataset"],
     "Lifecycle": ["StageTransition", "Alias", "LegalHold"],
-    "Governance": ["Policy", "PromotionRequest", "Review", "Check"],
+    "Governance": ["Policy", "PromotionRequest", "Review", "Check", "RetentionPolicy", "RetentionMark"],
     "Runs": ["Experiment", "Run"],
     "Artifacts": ["Manifest", "ManifestEntry", "Blob"],
     "People": ["Team", "Membership", "User", "ApiToken"],

@@ -42,6 +42,7 @@ from .holds import HoldDetail, HoldLift, HoldList
 from .lineage import Lineage
 from .models import CardTemplate, ModelDetail, ModelList, ModelRename
 from .policies import PolicyDetail, PolicyDryRun, PolicyList
+from .retention import RetentionDetail, RetentionDryRun, RetentionList
 from .runs import RunCurves, RunDetail, RunList, RunLog
 from .schema import DocsView, SchemaView
 from .search import Search, SearchFacets
@@ -168,6 +169,9 @@ v1 = [
     path("holds", HoldList.as_view(), name="holds"),
     path("holds/<api_number:id>", HoldDetail.as_view(), name="hold"),
     path("holds/<api_number:id>/lift", HoldLift.as_view(), name="hold_lift"),
+    path("retention", RetentionList.as_view(), name="retention"),
+    path("retention/dry-run", RetentionDryRun.as_view(), name="retention_dry_run"),
+    path("retention/<api_number:id>", RetentionDetail.as_view(), name="retention_policy"),
     path("audit", AuditList.as_view(), name="audit"),
     path("audit/export", AuditExport.as_view(), name="audit_export"),
     path("audit/checkpoint", Checkpoint.as_view(), name="audit_checkpoint"),

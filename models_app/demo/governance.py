@@ -7,7 +7,16 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 from models_app.models import ModelVersion, PromotionRequest, Stage, Team, Verdict
-from models_app.registry import access, checks, holds, policies, promotions, reviews
+from models_app.registry import (
+    access,
+    checks,
+    holds,
+    policies,
+    promotions,
+    retention,
+    retention_work,
+    reviews,
+)
 from models_app.registry.access import Actor
 
 At = Callable[[datetime], AbstractContextManager[None]]
@@ -25,6 +34,7 @@ def tell(actors: dict[str, Actor], *, at: At, now: datetime) -> None:
     _rejected(actors, at, now)
     _emergency(actors, at, now)
     _held(actors, at, now)
+    _retention(actors, at, now)
 
 
 def _policies(actors: dict[str, Actor]) -> None:
@@ -178,3 +188,26 @@ def _held(actors: dict[str, Actor], at: At, now: datetime) -> None:
             by=actors["li.wei"],
             reason="Complaint 2026-118 to the supervisor: which model declined the loan. Asked for by Legal.",
         )
+
+
+def _retention(actors: dict[str, Actor], at: At, now: datetime) -> None:
+    """What the company keeps, where a team keeps more, and what was announced yesterday."""
+    reason = "Decision 12 of the platform board."
+    with at(now - timedelta(days=20)):
+        retention.set_policy(stage=Stage.PRODUCTION, by=actors["admin"], reason=reason)
+        retention.set_policy(
+            stage=Stage.ARCHIVED, keep_days=365, then="delete", by=actors["admin"], reason=reason
+        )
+        retention.set_policy(
+            stage=Stage.DEV, keep_last=2, keep_days=120, then="delete", by=actors["admin"], reason=reason
+        )
+        retention.set_policy(
+            stage=Stage.DEV,
+            team=Team.objects.get(slug="risk"),
+            keep_days=730,
+            then="archive",
+            by=actors["owner"],
+            reason="The supervisor asks for two years.",
+        )
+    with at(now - timedelta(days=1)):
+        retention_work.run()

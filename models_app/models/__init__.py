@@ -56,7 +56,7 @@ from .logged_models import (
 from .notices import Notice
 from .people import ApiToken, Membership, NoticeMode, Role, Scope, Team, User, UserSession
 from .policies import Policy, PolicyVersion
-from .retention import LegalHold
+from .retention import LegalHold, RetentionMark, RetentionPolicy, Then
 from .runs import (
     Dataset,
     Experiment,
@@ -130,6 +130,8 @@ __all__ = [
     "Relation",
     "RequestEntry",
     "RequestState",
+    "RetentionMark",
+    "RetentionPolicy",
     "Review",
     "Risk",
     "RiskFlag",
@@ -156,6 +158,7 @@ __all__ = [
     "StorageTask",
     "StorageUse",
     "Team",
+    "Then",
     "TransitionKind",
     "TreeEntry",
     "UploadFile",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
+
+from .lifecycle import Stage
 
 
 class LegalHold(models.Model):
@@ -35,3 +38,61 @@ class LegalHold(models.Model):
 
     def __str__(self) -> str:
         return f"Legal hold {self.pk}"
+
+
+class Then(models.TextChoices):
+    """What becomes of a version that no rule keeps."""
+
+    ARCHIVE = "archive", "Archive"
+    DELETE = "delete", "Delete"
+
+
+class RetentionPolicy(models.Model):
+    """Which versions of a stage are kept, for every team or for one: the newest `keep_last` of each model, and all that
+    reached the stage within `keep_days`; neither is all of them, for ever. A version goes only if no policy keeps it.
+
+    `production` means what is or ever was there, whatever its stage is now.
+    """
+
+    team = models.ForeignKey(
+        "Team", null=True, blank=True, on_delete=models.CASCADE, related_name="retention_policies"
+    )
+    stage = models.CharField(max_length=16, choices=Stage.choices)
+    keep_last = models.PositiveIntegerField(null=True, blank=True, help_text="The newest of each model.")
+    keep_days = models.PositiveIntegerField(null=True, blank=True, help_text="Since it reached its stage.")
+    then = models.CharField(max_length=8, choices=Then.choices, blank=True)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_by = models.ForeignKey(
+        "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+
+    class Meta:
+        ordering = ["team", "stage"]
+        verbose_name_plural = "retention policies"
+        constraints = [
+            models.UniqueConstraint(Coalesce("team", 0), "stage", name="retention_policy_once"),
+            models.CheckConstraint(
+                condition=Q(keep_last=None, keep_days=None, then="")
+                | (~Q(then="") & (Q(keep_last__gt=0) | Q(keep_days__gt=0))),
+                name="retention_policy_whole",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Retention of {self.stage} for {self.team or 'every team'}"
+
+    @property
+    def keeps_all(self) -> bool:
+        return self.keep_last is None and self.keep_days is None
+
+
+class RetentionMark(models.Model):
+    """A version that no policy keeps, and since when that is known: it waits, is looked at again, and goes then."""
+
+    version = models.OneToOneField("ModelVersion", on_delete=models.CASCADE, related_name="retention_mark")
+    then = models.CharField(max_length=8, choices=Then.choices, editable=False)
+    why = models.CharField(max_length=300, editable=False)
+    marked_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.then} version {self.version_id}"

@@ -44,7 +44,7 @@ def obstacles(version: ModelVersion, *, by: Actor) -> list[Obstacle]:
     return found
 
 
-def unneeded(versions: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
+def unneeded(versions: QuerySet[Any]) -> QuerySet[Any]:
     """Those of the versions which no `obstacles` but their stage keep, whoever asks: the same rules as a query."""
     here = Q(version=OuterRef("pk"))
     return versions.filter(

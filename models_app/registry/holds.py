@@ -92,7 +92,12 @@ def place(
     else:
         model = lifecycle.lock(model)
     hold = LegalHold.objects.create(
-        model=model, version=version, reason=reason, placed_by=by.user, of_site=by.is_site_admin
+        model=model,
+        version=version,
+        reason=reason,
+        of_site=by.is_site_admin,
+        placed_by=by.user,
+        placed_at=timezone.now(),
     )
     _tell("hold.placed", hold, by=by, reason=reason)
     return hold

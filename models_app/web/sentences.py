@@ -45,6 +45,8 @@ NOUNS: dict[str, dict[str, str]] = {
         "promotion.emergency": "promoted in an emergency",
         "promotion.reviewed_after": "reviewed the emergency of",
         "policy.set": "set the policy",
+        "retention.set": "set the retention policy of",
+        "retention.removed": "removed the retention policy of",
     },
     "Deployments": {
         "environment.created": "set up the environment",

@@ -16,6 +16,7 @@ from . import (
     lineage,
     models,
     policies,
+    retention,
     runs,
     search,
     second_factor,
@@ -56,6 +57,8 @@ urlpatterns = [
         "teams/<slug:slug>/service-accounts/<str:username>/", service_accounts.account, name="service_account"
     ),
     path("teams/<slug:slug>/policies/", policies.of_team, name="team_policies"),
+    path("teams/<slug:slug>/retention/", retention.of_team, name="team_retention"),
+    path("retention/", retention.of_company, name="retention"),
     path("policies/", policies.of_site, name="policies"),
     path("approvals/", approvals.inbox, name="approvals"),
     path("approvals/<int:number>/", approvals.promotion, name="promotion"),

@@ -25,6 +25,7 @@ from models_app.registry import (
     metrics,
     promotions,
     requirements,
+    retention_plan,
     reviews,
 )
 from models_app.registry.access import Right, get_version, may, may_on
@@ -113,6 +114,7 @@ def show(
             {"hold": one, "may_lift": holds.may_lift(one, by=actor)} for one in holds.of_version(shown)
         ],
         "may_hold": may(actor, Right.HOLD, model.team),
+        "goes": retention_plan.announced(shown),
         "damaged": integrity.damaged_files(shown),
         "files_cut": bool(shown.manifest) and shown.manifest.file_count > FILES_SHOWN,
         "history": shown.transitions.select_related("version", "by")[:50],

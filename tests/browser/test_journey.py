@@ -159,6 +159,8 @@ PAGES = [
     "/people/alice/leaving/",
     f"/teams/risk/policies/?version={NAME}@2",
     "/policies/",
+    "/retention/",
+    "/teams/risk/retention/",
     "/approvals/",
     "/approvals/?tab=asked",
     "/approvals/1/",

@@ -13,6 +13,7 @@ from models_app.models import (
     LegalHold,
     Policy,
     PromotionRequest,
+    RetentionPolicy,
     Run,
     Stage,
     User,
@@ -25,6 +26,7 @@ from models_app.registry import (
     holds,
     policies,
     promotions,
+    retention,
     reviews,
     runs,
     service_accounts,
@@ -66,6 +68,8 @@ ROUTES = {
     "web:promotion": "/approvals/{request}/",
     "web:policies": "/policies/?stage=archived",
     "web:team_policies": "/teams/risk/policies/",
+    "web:retention": "/retention/",
+    "web:team_retention": "/teams/risk/retention/",
     "web:help_clients": "/help/clients/",
     "web:run": "/runs/{run}/",
     "web:audit": "/audit/",
@@ -91,6 +95,8 @@ ROUTES = {
     "api:request": "/api/v1/requests/{request}",
     "api:policies": "/api/v1/policies",
     "api:policy": "/api/v1/policies/{policy}",
+    "api:retention": "/api/v1/retention",
+    "api:retention_policy": "/api/v1/retention/{retention}",
     "api:holds": "/api/v1/holds",
     "api:hold": "/api/v1/holds/{hold}",
     "api:checks": "/api/v1/models/risk/m0/versions/1/checks",
@@ -160,6 +166,7 @@ UNCOUNTED: dict[str, str] = {
     "web:version_delete": CHANGES,
     "web:version_hold": CHANGES,
     "api:hold_lift": CHANGES,
+    "api:retention_dry_run": "a POST; asks as web:retention does",
     "web:model_hold": CHANGES,
     "web:version_request": CHANGES,
     "web:version_emergency": CHANGES,
@@ -211,6 +218,7 @@ def one_of_each(people) -> None:
     policies.set_policy(
         stage=Stage.PRODUCTION, team=people.risk, rules={"approvals": {"count": 0}}, by=people.erin
     )
+    retention.set_policy(stage=Stage.STAGING, keep_last=1, then="archive", by=people.root)
     checks.report(first, name="ci", state="success", by=by)
     AuditCheckpoint.objects.create(position=1, hash="0" * 64, public_key="", signature="")
     webhook(people)
@@ -280,6 +288,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         "dataset": Dataset.objects.order_by("pk")[0].pk,
         "request": PromotionRequest.objects.order_by("pk")[0].pk,
         "policy": Policy.objects.order_by("pk")[0].pk,
+        "retention": RetentionPolicy.objects.order_by("pk")[0].pk,
         "hold": LegalHold.objects.order_by("pk")[0].pk,
         "hook": Webhook.objects.order_by("pk")[0].uid,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .sending import (
     ADMIN,
     MODEL_JSON,
@@ -22,7 +24,38 @@ from .sending import (
 
 SERVICE = "/teams/risk/service-accounts/bot/"
 
+KEEP = {"stage": "dev", "keep_last": "3", "then": "delete"}
+
+
+def keeping(page: str, policy: str, **scope: str) -> dict[str, list[Call]]:
+    """Set and remove a retention policy."""
+    slug = {"team": "risk"} if scope else {}
+    return {
+        "pages": [form(page, action="save", **KEEP), form(page, action="remove", stage="staging")],
+        "REST": [
+            rest("PUT", "retention", stage="dev", keep_last=3, then="delete", **slug),
+            rest("DELETE", f"retention/{policy}"),
+        ],
+        "admin": [
+            form(ADMIN + "retentionpolicy/add/", **KEEP, **scope),
+            form(f"{ADMIN}retentionpolicy/{policy}/change/", keep_last="4", then="archive"),
+            form(f"{ADMIN}retentionpolicy/{policy}/delete/", post="yes"),
+        ],
+    }
+
+
 OTHER: dict[str, dict[str, list[Call]]] = {
+    # --- Retention
+    "read retention policies": {
+        "pages": see("/retention/", "/teams/risk/retention/"),
+        "REST": see("/api/v1/retention", "/api/v1/retention/{kept}"),
+    },
+    "see what retention would do": {
+        "pages": [replace(form("/retention/", action="try", **KEEP), reads=True)],
+        "REST": [replace(rest("POST", "retention/dry-run", team="risk"), reads=True)],
+    },
+    "say what every team keeps": keeping("/retention/", "{usual}"),
+    "say what a team keeps": keeping("/teams/risk/retention/", "{kept}", team="{team}"),
     # --- Runs
     "start a run": {
         "REST": [rest("POST", "runs", experiment="fraud")],

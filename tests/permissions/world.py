@@ -30,6 +30,7 @@ from models_app.registry import (
     logged_models,
     policies,
     promotions,
+    retention,
     runs,
     service_accounts,
     tags,
@@ -126,10 +127,16 @@ class World:
         delivery = Delivery.objects.create(
             webhook=hook, uid="d-1", name="registered_model.created", event=OutboxEvent.objects.first()
         )
+        kept = retention.set_policy(
+            stage=Stage.STAGING, team=people.risk, keep_last=5, then="archive", by=people.erin
+        )
+        usual = retention.set_policy(stage=Stage.STAGING, by=people.root)
         bot = service_accounts.create_account("bot", roles={people.risk: "contributor"}, by=people.erin)
         bots, _ = verbs.create_token(user=bot, name="bot", scopes=["write"], by=people.erin)
         return {
             "bots_token": bots.pk,
+            "kept": kept.pk,
+            "usual": usual.pk,
             "experiment": fraud.pk,
             "gone": gone.pk,
             "run": run.uid,

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from models_app.models import StorageTask
+from models_app.registry import retention_work
 
 from . import integrity, sweep
 
@@ -16,6 +17,10 @@ Stop = Callable[[], bool]
 SAMPLE = 2_000
 SAMPLE_SECONDS = 900.0
 SAMPLE_RATE = 50 << 20
+
+
+def _retention(stop: Stop) -> dict[str, Any]:
+    return retention_work.run(stop=stop).facts()
 
 
 def _sweep(stop: Stop) -> dict[str, Any]:
@@ -32,6 +37,7 @@ def _sample(stop: Stop) -> dict[str, Any]:
 
 # In this order; the whole storage is listed once a day only.
 TASKS: dict[str, tuple[timedelta, Callable[[Stop], dict[str, Any]]]] = {
+    "retention": (timedelta(hours=1), _retention),
     "sweep": (timedelta(hours=1), _sweep),
     "sweep with listing": (timedelta(days=1), _sweep_all),
     "sample": (timedelta(days=1), _sample),

@@ -132,16 +132,17 @@ def plan(*, grace: timedelta | None = None) -> Swept:
     found.manifests_marked = free.filter(condemned_at=None).count()
     found.manifests = free.filter(condemned_at__lte=limit).count()
     blobs = _free_blobs()
-    found.marked = _tally(blobs.filter(condemned_at=None, touched_at__lt=limit))
-    found.waiting = _tally(blobs.filter(condemned_at__gt=limit))
-    found.removed = _tally(blobs.filter(condemned_at__lte=limit))
+    found.marked = tally(blobs.filter(condemned_at=None, touched_at__lt=limit))
+    found.waiting = tally(blobs.filter(condemned_at__gt=limit))
+    found.removed = tally(blobs.filter(condemned_at__lte=limit))
     for page in _without_rows(limit):
         for _, size in page:
             found.orphans.add(size)
     return found
 
 
-def _tally(rows: QuerySet[Blob]) -> Tally:
+def tally(rows: QuerySet[Blob]) -> Tally:
+    """How many they are, and of how many bytes."""
     sums = rows.aggregate(count=Count("pk"), bytes=Sum("size"))
     return Tally(sums["count"], sums["bytes"] or 0)
 
@@ -230,10 +231,10 @@ def _mark(done: Swept, limit: datetime, stop: Callable[[], bool]) -> None:
             return
         young = Blob.objects.filter(pk__in=page, condemned_at=None, touched_at__lt=limit)
         with transaction.atomic():
-            tally = _tally(young)
+            found = tally(young)
             young.update(condemned_at=timezone.now())
-        done.marked.count += tally.count
-        done.marked.bytes += tally.bytes
+        done.marked.count += found.count
+        done.marked.bytes += found.bytes
 
 
 def _remove_blobs(done: Swept, limit: datetime, stop: Callable[[], bool]) -> None:
