@@ -26,7 +26,7 @@ from models_app.registry.access import get_model
 from . import fields
 from .base import Door, Listing, address
 from .parsing import Strict, Switch, Text
-from .schema import READ, WRITE, operation
+from .schema import WRITE, operation
 
 TAG = "Deployments"
 ENVIRONMENT = OpenApiParameter(
@@ -330,19 +330,25 @@ class EnvironmentClaim(Door):
         return Response(self.show(HandoutSerializer, deployment_events.handout(taken, by=self.actor)))
 
 
-class EnvironmentRunning(Door):
+class EnvironmentRunning(Listing):
+    model = Running
+    serializer_class = RunningSerializer
+    filterset_class = filters.FilterSet
+    orderings = {"-at": (("at", "desc"), ("id", "desc")), "at": (("at", "asc"), ("id", "asc"))}
+
+    def rows(self) -> QuerySet[Running]:
+        found = environments.get_environment(self.kwargs["environment"], by=self.actor)
+        return deployment_views.running_in(found, by=self.actor)
+
     @operation(
         "See what an environment says it runs",
         tag=TAG,
         name="environments_running",
         answers=RunningSerializer(many=True),
         parameters=[ENVIRONMENT],
-        errors=READ,
     )
     def get(self, request: Any, environment: str) -> Response:
-        found = environments.get_environment(environment, by=self.actor)
-        rows = deployment_views.running_in(found, by=self.actor)
-        return Response(self.show(RunningSerializer, rows, many=True))
+        return self.list(request)
 
     @operation(
         "Say what an environment runs",

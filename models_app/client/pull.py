@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from .cache import Cache, hash_file
+from .cache import Cache
 from .push import in_parallel
 from .transfer import DAMAGED, LOCAL, PIECE, USAGE, Failure, Progress, Server
 

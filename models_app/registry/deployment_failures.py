@@ -25,7 +25,7 @@ def fail(deployment: Deployment, *, by: Actor, why: str) -> None:
     if deployment.rollback_target is not None:
         go_back(deployment, by=system, reason=reason)
     if deployment.kind == DeploymentKind.FOLLOWED:
-        _take_back(deployment, by=system, reason=reason)
+        take_back(deployment, by=system, reason=reason)
     if deployment.rollback_target is None:
         # What the move brought here goes back from this one.
         Deployment.objects.of_pair(deployment.model_id, environment.pk).filter(
@@ -33,8 +33,11 @@ def fail(deployment: Deployment, *, by: Actor, why: str) -> None:
         ).update(undoes=deployment)
 
 
-def _take_back(deployment: Deployment, *, by: Actor, reason: str) -> None:
-    """Undo the move or the alias that brought the version here, where that still holds."""
+def take_back(deployment: Deployment, *, by: Actor, reason: str) -> None:
+    """Undo the move or the alias that brought the version here, where that still holds.
+
+    Raises Forbidden for whoever may not move it.
+    """
     version, environment = deployment.version, deployment.environment
     model = version.model
     if environment.follows == Follows.ALIAS:
@@ -52,6 +55,7 @@ def _take_back(deployment: Deployment, *, by: Actor, reason: str) -> None:
     if current is not None and current.pk == version.pk and current.rollback_target_id is not None:
         lifecycle.rollback(model, by=by, reason=reason)
     elif version.stage == environment.followed and deployment.transition is not None:
+        lifecycle.require_move(version, to=deployment.transition.from_stage, by=by)
         lifecycle.change_stage(version, to=deployment.transition.from_stage, by=by, reason=reason)
 
 

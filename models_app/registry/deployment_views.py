@@ -177,9 +177,9 @@ def serving(versions: Iterable[ModelVersion]) -> dict[int, list[Deployment]]:
 
 
 def running_in(environment: Environment, *, by: Actor) -> QuerySet[Running]:
-    """What an environment reported, of models that the actor may read, by name."""
+    """What an environment reported, of models that the actor may read."""
     rows = Running.objects.filter(environment=environment, model__in=models_for(by))
-    return rows.select_related("model", "by").order_by("model__name")
+    return rows.select_related("model", "environment", "by").defer("model__card")
 
 
 def drifting(*, by: Actor) -> QuerySet[Running]:

@@ -212,8 +212,8 @@ def roll_back(
 ) -> list[Deployment]:
     """Go back, in one environment or in all that have the same version, at once and also in a freeze.
 
-    What is under way there counts as failed. With `move_stage`, as always for all environments, production is rolled
-    back too. Raises Invalid without a reason, Forbidden, Conflict when there is nothing to go back to.
+    What is under way there counts as failed. With `move_stage`, as unless told for all environments, the stage or alias
+    goes back too. Raises Invalid without a reason, Forbidden, Conflict when there is nothing to go back to.
     """
     reason = lifecycle.clean_reason(reason)
     if not reason:
@@ -235,7 +235,10 @@ def roll_back(
             deployment_failures.go_back(one, by=by, reason=reason) for one in going if one.rollback_target
         ]
         if move_stage or (move_stage is None and environment is None):
-            _stage_back(going[0].version, by=by, reason=reason, required=not made)
+            for one in going:
+                # Read anew: what was taken back for one environment may be so for the next.
+                one.version = lifecycle.lock_version(one.version)
+                deployment_failures.take_back(one, by=by, reason=reason)
         if not made:
             raise Conflict(f"{model.name} has nothing to go back to anywhere.")
         return made
@@ -249,7 +252,14 @@ def _going_back(model: RegisteredModel, environment: Environment | None) -> list
     if environment is not None:
         rows = rows.filter(environment=environment)
     newest: dict[int, Deployment] = {}
-    related = ("environment__team", "environment__deploy_team", "version__manifest", "rollback_target")
+    related = (
+        "environment__team",
+        "environment__deploy_team",
+        "version__manifest",
+        "rollback_target",
+        "transition",
+        "alias_was",
+    )
     for one in rows.select_related(*related).order_by("pk"):
         one.model = one.version.model = model
         if one.environment_id not in newest or one.is_unfinished:
@@ -261,22 +271,7 @@ def _going_back(model: RegisteredModel, environment: Environment | None) -> list
     if environment is not None or not found:
         return found
     current = lifecycle.current_production(model)
-    numbers = [one.version_id for one in found]
-    bad = (
-        current.pk
-        if current is not None and current.pk in numbers
-        else max(found, key=lambda one: one.pk).version_id
-    )
+    bad = max(found, key=lambda one: one.pk).version_id
+    if current is not None and any(one.version_id == current.pk for one in found):
+        bad = current.pk
     return [one for one in found if one.version_id == bad]
-
-
-def _stage_back(version: ModelVersion, *, by: Actor, reason: str, required: bool) -> None:
-    """Roll production back where this is its version."""
-    current = lifecycle.current_production(version.model)
-    if current is None or current.pk != version.pk:
-        return
-    try:
-        lifecycle.rollback(version.model, by=by, reason=reason)
-    except Conflict:
-        if required:
-            raise

@@ -10,6 +10,7 @@ from django.test import Client
 from models_app.models import (
     AuditCheckpoint,
     Dataset,
+    Deployment,
     LegalHold,
     Policy,
     PromotionRequest,
@@ -23,6 +24,8 @@ from models_app.models import (
 from models_app.registry import (
     catalog,
     checks,
+    deployment_reports,
+    environments,
     holds,
     policies,
     promotions,
@@ -112,6 +115,12 @@ ROUTES = {
     "api:dataset": "/api/v1/datasets/{dataset}",
     "api:search": "/api/v1/search?q=m0",
     "api:facets": "/api/v1/search/facets",
+    "api:environments": "/api/v1/environments",
+    "api:environment": "/api/v1/environments/eu",
+    "api:environment_running": "/api/v1/environments/eu/running",
+    "api:deployments": "/api/v1/deployments",
+    "api:deployment": "/api/v1/deployments/{deployment}",
+    "api:deployment_lines": "/api/v1/deployments/{deployment}/lines",
     "api:tokens": "/api/v1/tokens",
     "api:webhooks": "/api/v1/webhooks",
     "api:webhook": "/api/v1/webhooks/{hook}",
@@ -155,6 +164,12 @@ UNCOUNTED: dict[str, str] = {
     "api:service_token_rotate": CHANGES,
     "web:service_account_create": CHANGES,
     "api:webhook_test": CHANGES,
+    "api:environment_claim": CHANGES,
+    "api:deployment_rollback": CHANGES,
+    "api:deployment_start": CHANGES,
+    "api:deployment_call_off": CHANGES,
+    "api:deployment_report": CHANGES,
+    "api:deployment_renew": CHANGES,
     "web:theme": CHANGES,
     "web:revoke_token": CHANGES,
     "web:end_session": CHANGES,
@@ -195,6 +210,7 @@ def one_of_each(people) -> None:
         datasets=[{"name": "tx", "version": "1"}],
     )
     model = builders.model("risk/m0", by=by, purpose="Finds fraud.", card="# Card", owner="alice")
+    environments.set_up("eu", by=people.root)
     first = builders.complete_version(
         model,
         by=by,
@@ -206,6 +222,7 @@ def one_of_each(people) -> None:
     )
     catalog.set_model_tags(model, tags={"domain": "payments"}, by=by)
     promotions.move(first, to=Stage.PRODUCTION, by=approver, reason="good")
+    deployed(people)
     second = builders.complete_version(model, by=by, base_model="risk/m0@1", tags={"kind": "y"})
     promotions.move(second, to=Stage.PRODUCTION, by=approver, reason="better", keep_former=True)
     third = builders.version(model, by=by, metrics={"f1": 0.5})
@@ -236,6 +253,12 @@ def webhook(people) -> None:
     webhooks.create_webhook("hook", url=url, events=events, scheme="standard", by=people.erin)
 
 
+def deployed(people) -> None:
+    """The newest deployment is live."""
+    lines = [f"line {number}" for number in range(3)]
+    deployment_reports.report(Deployment.objects.latest("pk"), state="live", lines=lines, by=people.root)
+
+
 def many_of_each(people) -> None:
     """As `one_of_each`, and more of everything that a list may show."""
     by, approver = people.alice, people.carol
@@ -251,6 +274,8 @@ def many_of_each(people) -> None:
         other = builders.model(f"risk/n{number}", by=by, owner="alice")
         other_version = builders.complete_version(other, by=by, base_model="risk/m0@1")
         promotions.move(other_version, to=Stage.PRODUCTION, by=approver, reason="good")
+        deployed(people)
+        environments.set_up(f"e{number}", by=people.root)
         catalog.set_model_tags(other, tags={"domain": f"d{number}"}, by=by)
         holds.place(model, version=version, by=people.erin, reason=f"Case {number}")
         holds.place(other, by=people.root, reason=f"Case {number}")
@@ -286,6 +311,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
     ids = {
         "run": Run.objects.order_by("pk")[0].uid,
         "dataset": Dataset.objects.order_by("pk")[0].pk,
+        "deployment": Deployment.objects.order_by("pk")[0].pk,
         "request": PromotionRequest.objects.order_by("pk")[0].pk,
         "policy": Policy.objects.order_by("pk")[0].pk,
         "retention": RetentionPolicy.objects.order_by("pk")[0].pk,
