@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from models_app.models import Delivery, Webhook, WebhookStatus
-from models_app.registry import deliveries, webhooks
+from models_app.registry import delivery_log, webhooks
 
 from .base import RegistryAdmin, actor_of, each
 
@@ -18,7 +18,7 @@ class WebhookAdmin(RegistryAdmin):
     list_filter = ("status", "scheme", "team")
     list_select_related = ("team", "created_by")
     search_fields = ("name", "uid", "url")
-    exclude = ("secret",)
+    exclude = ("secret", "former_secret")
     ordering = ("-id",)
     actions = ("disable",)
 
@@ -45,7 +45,6 @@ class DeliveryAdmin(RegistryAdmin):
         "response_status",
         "duration_ms",
         "last_attempt_at",
-        "next_attempt_at",
     )
     list_filter = ("state", "name")
     list_select_related = ("webhook",)
@@ -60,7 +59,7 @@ class DeliveryAdmin(RegistryAdmin):
         each(
             request,
             rows.select_related("webhook__team"),
-            lambda delivery: deliveries.redeliver(delivery, by=actor),
+            lambda delivery: delivery_log.redeliver(delivery, by=actor),
             done="will be sent again",
             admin_class=self,
         )

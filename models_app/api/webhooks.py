@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import Webhook, WebhookScheme, WebhookStatus
-from models_app.registry import people, webhooks
+from models_app.registry import hook_fields, people, webhooks
 from models_app.registry.errors import Invalid
 
 from . import fields
@@ -78,7 +78,7 @@ class WebhookIn(Strict):
         max_length=2000, help_text="Where messages go; a public address unless an operator allows others."
     )
     events = serializers.ListField(child=Text(max_length=100), help_text=EVENTS, max_length=100)
-    description = Text(required=False, max_length=webhooks.MAX_DESCRIPTION)
+    description = Text(required=False, max_length=hook_fields.MAX_DESCRIPTION)
     secret = Text(required=False, max_length=100, help_text=f"{SECRET} One is made up unless given.")
     status = serializers.ChoiceField(WebhookStatus.choices, required=False)
     team = Text(
@@ -94,8 +94,8 @@ class WebhookChange(Strict):
     events = serializers.ListField(
         child=Text(max_length=100), required=False, help_text=EVENTS, max_length=100
     )
-    description = Text(required=False, max_length=webhooks.MAX_DESCRIPTION)
-    secret = Text(required=False, max_length=webhooks.MAX_SECRET, help_text=SECRET)
+    description = Text(required=False, max_length=hook_fields.MAX_DESCRIPTION)
+    secret = Text(required=False, max_length=hook_fields.MAX_SECRET, help_text=SECRET)
     status = serializers.ChoiceField(WebhookStatus.choices, required=False)
 
 

@@ -72,7 +72,16 @@ from .runs import (
 from .search import SearchDocument, SearchMetric
 from .storage_use import ModelStorage, StorageChange, StorageDay, StorageQuota, StorageUse
 from .uploads import UploadFile, UploadSession
-from .webhooks import Delivery, DeliveryState, Webhook, WebhookScheme, WebhookStatus
+from .webhooks import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryLane,
+    DeliveryState,
+    Webhook,
+    WebhookKind,
+    WebhookScheme,
+    WebhookStatus,
+)
 
 __all__ = [
     "CURRENT",
@@ -92,6 +101,8 @@ __all__ = [
     "CheckState",
     "Dataset",
     "Delivery",
+    "DeliveryAttempt",
+    "DeliveryLane",
     "DeliveryState",
     "DeployKind",
     "Deployment",
@@ -170,6 +181,7 @@ __all__ = [
     "VersionTag",
     "Visibility",
     "Webhook",
+    "WebhookKind",
     "WebhookScheme",
     "WebhookStatus",
 ]

@@ -49,6 +49,11 @@ def of_archive_api(name: str, number: int) -> str:
     return reverse("api:archive", kwargs={"name": name, "revision": str(number), "kind": "tar"})
 
 
+def of_webhook(uid: str) -> str:
+    """The page of a webhook."""
+    return f"/account/webhooks/{uid}/"
+
+
 def absolute(path: str) -> str:
     """The whole address of a path; MODELRY_PUBLIC_URL says where the site is."""
     return (settings.PUBLIC_URL.rstrip("/") or AT_HOME) + path

@@ -1,168 +1,275 @@
-"""Messages to webhooks: written once per hook and event, sent till they arrive or a day has passed.
+"""Messages to webhooks: written once per hook and event, sent in order till they arrive or a day has passed.
 
-Rows are claimed by a conditional update with a lease, so that any number of workers share them and what a killed one
-had in hand is sent by another. A message may arrive twice, with the same id and body; it never gets lost.
+The queue is the table of messages itself. What waits for one hook about one model is a lane, and a lane is what a
+worker takes: with a lease, skipping those that others just lock, so that any number of workers share them and what a
+killed one had in hand is sent by another. A message may arrive twice, with the same id and body; it never gets lost,
+and no other overtakes it in its lane.
 """
 
 from __future__ import annotations
 
-import random
 import uuid
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import F, Min, Q, QuerySet
+from django.db import transaction
+from django.db.models import F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from models_app.models import (
     Delivery,
+    DeliveryAttempt,
+    DeliveryLane,
     DeliveryState,
     OutboxEvent,
-    RegisteredModel,
     Webhook,
     WebhookScheme,
     WebhookStatus,
 )
 
-from . import audit, hook_events
-from .access import Actor, Right, may
-from .errors import Forbidden
-from .webhooks import Attempt
+from . import hook_events, hook_filters, hook_health
+from .backoff import wait_after
+from .hook_sending import Attempt
 
-FIRST_WAIT = timedelta(seconds=10)
-LONGEST_WAIT = timedelta(hours=4)
 GIVE_UP = timedelta(hours=24)
-# Longer than any attempt takes: then its worker is gone.
-LEASE = timedelta(minutes=2)
+# Longer than any turn takes: then its worker is gone.
+LEASE = timedelta(minutes=1)
 KEEP = timedelta(days=30)
-KEPT_BODY = 1_000
+KEPT_ANSWER = 2_000
+KEPT_BODY = 4_000
+# Messages of a lane that are sent before others have their turn.
+AT_ONCE = 10
+
+
+# --- writing --------------------------------------------------------------------------------------------------
 
 
 def enqueue(event: OutboxEvent) -> int:
-    """Write a message for every active hook and name under which it hears of this event; returns how many. Again does
-    no harm.
+    """Write a message for every hook and name under which it hears of this event; returns how many. Again does no harm.
+
+    Constant in statements, however many hooks there are. Paused hooks hear too: what they missed is sent later.
     """
     names = {scheme: hook_events.names(scheme, event.name, event.payload) for scheme in WebhookScheme.values}
     if not any(names.values()):
         return 0
-    active = Webhook.objects.filter(status=WebhookStatus.ACTIVE)
-    hooks = list(active.only("events", "team_id", "scheme").order_by("pk"))
-    if not hooks:
+    hearing = hook_filters.hearing(names, event.payload, model=event.model_ref)
+    if not hearing:
         return 0
-    # When the model is gone nobody knows whose it was: only hooks of the whole site may hear.
-    team = RegisteredModel.objects.filter(pk=event.model_ref or 0).values_list("team", flat=True).first()
-    hearing = [
-        (hook, name)
-        for hook in hooks
-        if hook.team_id in (None, team)
-        for name in names[hook.scheme]
-        if name in hook.events
-    ]
     bodies = {
         (scheme, name): hook_events.message(
             scheme, name, name=event.name, payload=event.payload, at=event.created_at
         )
-        for scheme, name in {(hook.scheme, name) for hook, name in hearing}
+        for scheme, name in {(scheme, name) for _, scheme, name in hearing}
     }
+    lane = event.model_ref or 0
     now = timezone.now()
     rows = [
         Delivery(
             uid=str(uuid.uuid4()),
-            webhook=hook,
+            webhook_id=hook,
             event=event,
+            model_ref=lane,
             name=name,
-            body=bodies[hook.scheme, name],
+            body=bodies[scheme, name],
             created_at=now,
-            next_attempt_at=now,
+            queued_at=now,
         )
-        for hook, name in hearing
+        for hook, scheme, name in hearing
     ]
-    Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+    with transaction.atomic():
+        # First the lanes: whoever has one in hand sees by its mark that there is more, or waits for us to commit.
+        open_lanes([(hook, lane) for hook, _, _ in hearing])
+        Delivery.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
     return len(rows)
 
 
-def _due(at: datetime) -> QuerySet[Delivery]:
-    return Delivery.objects.filter(
-        state=DeliveryState.WAITING, next_attempt_at__lte=at, webhook__status=WebhookStatus.ACTIVE
+def open_lanes(lanes: Iterable[tuple[int, int]]) -> None:
+    """Make or mark the lanes of these (hook, model) pairs. In the transaction that writes what waits in them."""
+    mark, now = str(uuid.uuid4()), timezone.now()
+    # In the same order everywhere, so that two who do so wait for each other instead of forever.
+    DeliveryLane.objects.bulk_create(
+        [
+            DeliveryLane(webhook_id=hook, model_ref=ref, not_before=now, mark=mark)
+            for hook, ref in sorted(set(lanes))
+        ],
+        update_conflicts=True,
+        unique_fields=["webhook", "model_ref"],
+        update_fields=["mark"],
+        batch_size=1000,
     )
 
 
-def hooks_with_due(*, limit: int) -> list[int]:
-    """Hooks for which something has to be sent now, longest waiting first."""
-    longest = _due(timezone.now()).values("webhook").annotate(since=Min("next_attempt_at"))
-    return list(longest.order_by("since").values_list("webhook", flat=True)[:limit])
+# --- taking ---------------------------------------------------------------------------------------------------
 
 
-def claim(webhook_id: int) -> Delivery | None:
-    """The next message for a hook, from now on ours for the length of the lease; None when nothing is due."""
-    while True:
-        now = timezone.now()
-        due = _due(now).filter(webhook=webhook_id).select_related("webhook")
-        found = due.order_by("next_attempt_at", "id").first()
-        if found is None:
-            return None
-        seen = found.next_attempt_at
-        found.attempts += 1
-        found.last_attempt_at, found.next_attempt_at = now, now + LEASE
-        ours = Delivery.objects.filter(pk=found.pk, state=DeliveryState.WAITING, next_attempt_at=seen).update(
-            attempts=F("attempts") + 1, last_attempt_at=now, next_attempt_at=now + LEASE
-        )
-        if ours:
-            return found
+@dataclass(slots=True)
+class Batch:
+    """A lane in hand: its first messages in order."""
+
+    lane: DeliveryLane
+    hook: Webhook
+    messages: list[Delivery]
+
+    @property
+    def host(self) -> str:
+        return self.hook.host
 
 
-def settle(delivery: Delivery, attempt: Attempt) -> DeliveryState:
-    """Note how an attempt went: delivered, to be tried again, or given up."""
-    state, at = _next(delivery, attempt)
-    reply = attempt.reply
-    mine = Delivery.objects.filter(
-        pk=delivery.pk, state=DeliveryState.WAITING, last_attempt_at=delivery.last_attempt_at
-    )
-    if attempt.ok:
-        # Delivered is delivered, whoever else has tried meanwhile.
-        mine = Delivery.objects.filter(Q(pk=delivery.pk) & ~Q(state=DeliveryState.DELIVERED))
-    mine.update(
-        state=state,
-        next_attempt_at=at,
-        response_status=reply.status if reply else None,
-        response_body=reply.text[:KEPT_BODY] if reply else "",
+def _everywhere(host: str) -> bool:
+    return True
+
+
+def take(
+    *,
+    limit: int,
+    but: Collection[str] = (),
+    only: Collection[str] | None = None,
+    admit: Callable[[str], bool] = _everywhere,
+) -> list[Batch]:
+    """Up to so many lanes in which something is due, from now on ours for the length of the lease; longest due first.
+
+    Leaves out hosts in `but` and, if given, those not in `only`; `admit` is asked for each lane whether its host may
+    get one more.
+    """
+    now = timezone.now()
+    due = _due(now).exclude(webhook__host__in=but)
+    if only is not None:
+        due = due.filter(webhook__host__in=only)
+    if limit <= 0 or not due.exists():
+        return []
+    due = due.select_related("webhook").select_for_update(skip_locked=True, of=("self",))
+    with transaction.atomic():
+        found = due.order_by("not_before", "id")[:limit]
+        lanes = [lane for lane in found if admit(lane.webhook.host)]
+        claim, until = str(uuid.uuid4()), now + LEASE
+        DeliveryLane.objects.filter(pk__in=[lane.pk for lane in lanes]).update(claim=claim, not_before=until)
+    waiting = _heads(lanes) if lanes else {}
+    batches = []
+    for lane in lanes:
+        lane.claim = claim
+        batch = Batch(lane, lane.webhook, waiting.get((lane.webhook_id, lane.model_ref), []))
+        if batch.messages:
+            batches.append(batch)
+        else:
+            # Whoever had it was killed before it could be given back.
+            give_back(batch)
+    return batches
+
+
+def _due(at: datetime) -> QuerySet[DeliveryLane]:
+    due = DeliveryLane.objects.filter(webhook__status=WebhookStatus.ACTIVE, not_before__lte=at)
+    return due.exclude(webhook__hold_until__gt=at)
+
+
+def _heads(lanes: Collection[DeliveryLane]) -> dict[tuple[int, int], list[Delivery]]:
+    """The first messages of each lane, in one query."""
+    which = Q()
+    for lane in lanes:
+        which |= Q(webhook=lane.webhook_id, model_ref=lane.model_ref)
+    place = Window(RowNumber(), partition_by=["webhook_id", "model_ref"], order_by="id")
+    waiting = Delivery.objects.filter(which, state=DeliveryState.WAITING)
+    found: dict[tuple[int, int], list[Delivery]] = defaultdict(list)
+    for row in waiting.annotate(place=place).filter(place__lte=AT_ONCE).order_by("id"):
+        found[row.webhook_id, row.model_ref].append(row)
+    return found
+
+
+# --- noting ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How sending one message of a batch went."""
+
+    batch: Batch
+    delivery: Delivery
+    attempt: Attempt
+
+
+def settle(sent: Iterable[Sent]) -> None:
+    """Note how attempts went: delivered, to be tried again, or given up. Their batches have still to be given back."""
+    sent = list(sent)
+    with transaction.atomic():
+        for one in sent:
+            _settle(one)
+        DeliveryAttempt.objects.bulk_create([_logged(one) for one in sent])
+    hook_health.judge([(one.batch.hook, one.attempt) for one in sent])
+
+
+def _settle(one: Sent) -> None:
+    delivery, attempt = one.delivery, one.attempt
+    delivery.attempts += 1
+    delivery.state = _state_after(delivery, attempt)
+    rows = Delivery.objects.filter(pk=delivery.pk)
+    if not attempt.ok:
+        # Who was so slow that somebody else took over has no more say; that it did arrive counts whoever sent it.
+        if not DeliveryLane.objects.filter(pk=one.batch.lane.pk, claim=one.batch.lane.claim).exists():
+            return
+        rows = rows.filter(state=DeliveryState.WAITING)
+    rows.update(
+        state=delivery.state,
+        attempts=F("attempts") + 1,
+        last_attempt_at=attempt.at,
+        response_status=attempt.status,
         error=attempt.error[:500],
         duration_ms=attempt.duration_ms,
     )
-    return state
 
 
-def _next(delivery: Delivery, attempt: Attempt) -> tuple[DeliveryState, datetime | None]:
+def _state_after(delivery: Delivery, attempt: Attempt) -> DeliveryState:
     if attempt.ok:
-        return DeliveryState.DELIVERED, None
-    if not attempt.may_retry:
-        return DeliveryState.FAILED, None
-    asked = attempt.reply.retry_after if attempt.reply else None
-    at = timezone.now() + max(wait_after(delivery.attempts), timedelta(seconds=asked or 0))
-    if at > delivery.created_at + GIVE_UP:
-        return DeliveryState.FAILED, None
-    return DeliveryState.WAITING, at
+        return DeliveryState.DELIVERED
+    is_over = timezone.now() >= delivery.queued_at + GIVE_UP
+    return DeliveryState.FAILED if is_over or not attempt.may_retry else DeliveryState.WAITING
 
 
-def wait_after(attempts: int) -> timedelta:
-    """How long to wait after so many attempts: doubling, and never the same for everybody."""
-    longest: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
-    spread: float = random.uniform(0.75, 1.25)  # noqa: S311  (spreads load, guards nothing)
-    return longest * spread
-
-
-def redeliver(delivery: Delivery, *, by: Actor) -> None:
-    """Send a message again, with the same id and body. Raises Forbidden."""
-    hook = delivery.webhook
-    if not may(by, Right.MANAGE_TEAM, hook.team):
-        raise Forbidden(f"You may not change the webhook {hook.name}.", next_step="Ask one of its admins.")
-    Delivery.objects.filter(pk=delivery.pk).update(
-        state=DeliveryState.WAITING, next_attempt_at=timezone.now(), attempts=0
+def _logged(one: Sent) -> DeliveryAttempt:
+    attempt, call = one.attempt, one.attempt.call
+    return DeliveryAttempt(
+        delivery=one.delivery,
+        at=attempt.at,
+        url=one.batch.hook.url,
+        headers=call.shown_headers if call else {},
+        body=call.shown_body[:KEPT_BODY] if call else "",
+        status=attempt.status,
+        answer=attempt.reply.text[:KEPT_ANSWER] if attempt.reply else "",
+        error=attempt.error[:500],
+        duration_ms=attempt.duration_ms,
     )
-    audit.record(
-        "webhook.redelivered", by=by, subject=hook.name, after={"id": hook.uid, "delivery": delivery.uid}
-    )
+
+
+def give_back(batch: Batch, sent: Sequence[Sent] = ()) -> None:
+    """Let go of a lane, after what was sent of it was settled: it is due again at once, or when the last one may be
+    tried again; and gone when nothing waits in it.
+    """
+    ours = DeliveryLane.objects.filter(pk=batch.lane.pk, claim=batch.lane.claim)
+    now = timezone.now()
+    if sent and sent[-1].delivery.state == DeliveryState.WAITING:
+        ours.update(claim="", not_before=_next_attempt(sent[-1], now))
+        return
+    # Its mark tells whether what we took is still all there is.
+    is_done = len(sent) == len(batch.messages) < AT_ONCE
+    if not (is_done and ours.filter(mark=batch.lane.mark).delete()[0]):
+        ours.update(claim="", not_before=now)
+
+
+def _next_attempt(last: Sent, now: datetime) -> datetime:
+    """Later after each attempt, and once more when the day is over."""
+    asked = last.attempt.reply.retry_after if last.attempt.reply else None
+    pause = max(wait_after(last.delivery.attempts), timedelta(seconds=asked or 0))
+    return min(now + pause, max(last.delivery.queued_at + GIVE_UP, now + timedelta(seconds=1)))
 
 
 def forget_old() -> int:
     """Delete messages made long ago, however they ended; returns how many."""
-    return Delivery.objects.filter(created_at__lt=timezone.now() - KEEP).delete()[0]
+    count = 0
+    while True:
+        old = Delivery.objects.filter(created_at__lt=timezone.now() - KEEP).order_by("id")
+        found = list(old.values_list("pk", flat=True)[:5000])
+        if not found:
+            return count
+        Delivery.objects.filter(pk__in=found).delete()
+        count += len(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -31,9 +31,17 @@ def emit_all(name: str, *, model: RegisteredModel, payloads: Iterable[dict[str, 
     )
 
 
-def waiting(*, limit: int) -> list[OutboxEvent]:
-    """Events that wait to be handled, oldest first."""
-    return list(OutboxEvent.objects.filter(done_at=None).order_by("id")[:limit])
+def next_waiting(*, but: Collection[int] = (), models: Collection[int] = ()) -> int | None:
+    """The oldest event that waits, leaving out some, and those of some models."""
+    waiting = OutboxEvent.objects.filter(done_at=None).exclude(pk__in=but)
+    if models:
+        waiting = waiting.exclude(model_ref__in=models)
+    return waiting.order_by("id").values_list("pk", flat=True).first()
+
+
+def take(pk: int) -> OutboxEvent | None:
+    """A waiting event, locked to the end of the caller's transaction; None when somebody else has it, or did it."""
+    return OutboxEvent.objects.select_for_update(skip_locked=True).filter(pk=pk, done_at=None).first()
 
 
 def done(event: OutboxEvent) -> None:

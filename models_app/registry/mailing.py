@@ -16,7 +16,7 @@ from django.utils import timezone
 from models_app.models import Notice, NoticeMode, RegisteredModel, User
 
 from .access import Actor, may_read
-from .deliveries import wait_after
+from .backoff import wait_after
 
 GIVE_UP = timedelta(days=3)
 # Longer than sending one mail takes: then its worker is gone.

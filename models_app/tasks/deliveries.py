@@ -1,87 +1,240 @@
-"""Sends what waits for webhooks."""
+"""Sends what waits for webhooks.
+
+One thread looks after the queue: it takes lanes, notes how attempts went, and is the only one that speaks with the
+database. Many others do nothing but call out. How many calls may be under way to one host grows while it answers
+quickly, and shrinks to one when it fails or is slow; hosts not known to be well share half of the threads. So receivers
+that are dead or slow delay nobody else.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
-from django.db import connection
+from django.db import close_old_connections, connection
 
 from models_app import outbound
-from models_app.registry import deliveries, webhooks
+from models_app.registry import deliveries
+from models_app.registry.deliveries import Batch, Sent
+from models_app.registry.hook_sending import Attempt, send
 
 log = logging.getLogger(__name__)
 
-HOOKS_AT_ONCE = 16
-# Then the others that wait for a thread get it.
-TURN = 20.0
+AT_ONCE = 32
+# Of those, for hosts that are not known to be well.
+FOR_DOUBTFUL = 16
+FIRST_ROOM = 2
+MOST_ROOM = 8
+QUICK_MS = 2_000
+# Then others have their turn. With the time of one call it must stay below deliveries.LEASE.
+TURN = 15.0
+POLL = 0.1
 
 
 def deliver() -> int:
     """Send what is due, one after the other; returns how many were tried."""
-    return sum(_take_turn(hook) for hook in deliveries.hooks_with_due(limit=HOOKS_AT_ONCE))
-
-
-class Turns:
-    """Hooks served side by side, so that a slow one delays nobody else; the messages of one hook go in their order."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(HOOKS_AT_ONCE, thread_name_prefix="webhook")
-        self._busy: set[int] = set()
-        self._stopping = threading.Event()
-
-    def begin(self) -> int:
-        """Begin a turn for every hook that has something due and no turn yet; returns how many began."""
-        # More than are free: those under way may be among them.
-        due = deliveries.hooks_with_due(limit=2 * HOOKS_AT_ONCE)
-        chosen = [hook for hook in due if hook not in self._busy][: HOOKS_AT_ONCE - len(self._busy)]
-        for hook in chosen:
-            self._busy.add(hook)
-            self._pool.submit(self._serve, hook)
-        return len(chosen)
-
-    def end(self) -> None:
-        """Wait till the messages under way are sent."""
-        self._stopping.set()
-        self._pool.shutdown()
-
-    def _serve(self, hook: int) -> None:
-        try:
-            _take_turn(hook, stop=self._stopping.is_set)
-        except Exception:
-            # What was claimed comes back when its lease ends.
-            log.exception("webhook %s: sending failed", hook)
-        finally:
-            connection.close()
-            self._busy.discard(hook)
+    tried = 0
+    for batch in deliveries.take(limit=AT_ONCE):
+        sent = _send_all(batch)
+        deliveries.settle(sent)
+        deliveries.give_back(batch, sent)
+        tried += len(sent)
+    return tried
 
 
 def _never() -> bool:
     return False
 
 
-def _take_turn(webhook_id: int, *, stop: Callable[[], bool] = _never) -> int:
-    """Send this hook's messages till none is due, time is up, or one did not get through."""
-    tried = 0
+def _send_all(
+    batch: Batch, *, stop: Callable[[], bool] = _never, tell: Callable[[Sent], None] | None = None
+) -> list[Sent]:
+    """Send a batch in order, till time is up or one did not get through. No database here."""
+    sent = []
     until = time.monotonic() + TURN
-    while not stop() and time.monotonic() < until and (delivery := deliveries.claim(webhook_id)):
-        hook = delivery.webhook
-        attempt = webhooks.send(hook, delivery_id=delivery.uid, body=delivery.body)
-        state = deliveries.settle(delivery, attempt)
-        tried += 1
-        log.info(
-            "webhook %s: %s to %s is %s after attempt %s (%s ms) %s",
-            hook.uid,
-            delivery.uid,
-            outbound.host_of(hook.url),
-            state,
-            delivery.attempts,
-            attempt.duration_ms,
-            attempt.error,
-        )
+    for delivery in batch.messages:
+        if sent and (stop() or time.monotonic() > until):
+            break
+        attempt = send(batch.hook, delivery_id=delivery.uid, body=delivery.body)
+        one = Sent(batch, delivery, attempt)
+        sent.append(one)
+        if tell is not None:
+            tell(one)
+        _log(one)
         if attempt.may_retry:
             break
-    return tried
+    return sent
+
+
+def _log(sent: Sent) -> None:
+    hook, delivery, attempt = sent.batch.hook, sent.delivery, sent.attempt
+    log.info(
+        "webhook %s: %s to %s, attempt %s: %s (%s ms) %s",
+        hook.uid,
+        delivery.uid,
+        outbound.host_of(hook.url),
+        delivery.attempts + 1,
+        attempt.status or "no answer",
+        attempt.duration_ms,
+        attempt.error,
+    )
+
+
+@dataclass
+class Hosts:
+    """What this worker has seen of hosts: how many calls to each are under way, and how many may be."""
+
+    room: dict[str, int] = field(default_factory=dict)
+    busy: Counter[str] = field(default_factory=Counter)
+
+    def begins(self, host: str) -> None:
+        self.room.setdefault(host, FIRST_ROOM)
+        self.busy[host] += 1
+
+    def ends(self, host: str) -> None:
+        self.busy[host] -= 1
+        if not self.busy[host]:
+            del self.busy[host]
+
+    def saw(self, host: str, attempt: Attempt) -> None:
+        """Learn from an attempt: twice the room after a quick answer, one call at a time after trouble."""
+        is_well = attempt.reply is not None and not attempt.may_retry and attempt.duration_ms < QUICK_MS
+        room = self.room.get(host, FIRST_ROOM)
+        self.room[host] = min(room * 2, MOST_ROOM) if is_well else 1
+
+    def is_well(self, host: str) -> bool:
+        return self.room.get(host, 0) > FIRST_ROOM
+
+    def full(self) -> list[str]:
+        """Hosts that may not get one more."""
+        return [host for host, room in self.room.items() if self.busy[host] >= room]
+
+    def well(self) -> list[str]:
+        """Hosts that answer quickly."""
+        return [host for host in self.room if self.is_well(host)]
+
+    def doubtful_left(self) -> int:
+        """How many calls to other hosts may begin."""
+        return FOR_DOUBTFUL - sum(count for host, count in self.busy.items() if not self.is_well(host))
+
+    def admission(self) -> Callable[[str], bool]:
+        """Whether a host may get one more, asked for one after the other."""
+        taken: Counter[str] = Counter()
+        left = self.doubtful_left()
+
+        def admit(host: str) -> bool:
+            nonlocal left
+            if self.busy[host] + taken[host] >= self.room.get(host, FIRST_ROOM):
+                return False
+            if not self.is_well(host):
+                if left <= 0:
+                    return False
+                left -= 1
+            taken[host] += 1
+            return True
+
+        return admit
+
+
+class Sender:
+    """The worker's side of webhooks: `work` till `end`. `wake` it when there is something new to send."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
+        self._results: SimpleQueue[Sent | tuple[Batch, list[Sent]] | None] = SimpleQueue()
+        self._hosts = Hosts()
+        self._under_way = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="webhooks")
+
+    def begin(self) -> None:
+        """Start working."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for something to send now instead of in a moment."""
+        self._results.put(None)
+
+    def end(self) -> None:
+        """Wait till the messages under way are sent and noted."""
+        self._stopping.set()
+        self.wake()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._pool.shutdown()
+
+    def _work(self) -> None:
+        try:
+            while self._under_way or not self._stopping.is_set():
+                try:
+                    self.step()
+                except Exception:
+                    # A database that is away for a while: what was taken comes back when its lease ends.
+                    log.exception("webhooks: will try again")
+                    close_old_connections()
+                    self._stopping.wait(2)
+        finally:
+            connection.close()
+
+    def step(self, *, wait: float = POLL) -> None:
+        """Note what came of calls, and begin as many as there is room for."""
+        self._note(self._collect(wait))
+        if not self._stopping.is_set():
+            self._begin()
+
+    def _collect(self, wait: float) -> list[Sent | tuple[Batch, list[Sent]]]:
+        """What came in, after waiting for the first a moment."""
+        found: list[Sent | tuple[Batch, list[Sent]]] = []
+        try:
+            one = self._results.get(timeout=wait)
+            while True:
+                if one is not None:
+                    found.append(one)
+                one = self._results.get_nowait()
+        except Empty:
+            return found
+
+    def _note(self, results: list[Sent | tuple[Batch, list[Sent]]]) -> None:
+        over = [one for one in results if isinstance(one, tuple)]
+        # First, so that trouble with the database changes nothing about it.
+        self._under_way -= len(over)
+        for batch, _ in over:
+            self._hosts.ends(batch.host)
+        sent = [one for one in results if isinstance(one, Sent)]
+        if sent:
+            for one in sent:
+                self._hosts.saw(one.batch.host, one.attempt)
+            deliveries.settle(sent)
+        for batch, all_sent in over:
+            deliveries.give_back(batch, all_sent)
+
+    def _begin(self) -> None:
+        while (free := AT_ONCE - self._under_way) > 0:
+            hosts = self._hosts
+            batches = deliveries.take(
+                limit=free,
+                but=hosts.full(),
+                only=None if hosts.doubtful_left() > 0 else hosts.well(),
+                admit=hosts.admission(),
+            )
+            for batch in batches:
+                self._under_way += 1
+                self._hosts.begins(batch.host)
+                self._pool.submit(self._send, batch)
+            if not batches:
+                return
+
+    def _send(self, batch: Batch) -> None:
+        sent: list[Sent] = []
+        try:
+            sent = _send_all(batch, stop=self._stopping.is_set, tell=self._results.put)
+        except Exception:
+            log.exception("webhook %s: sending failed", batch.hook.uid)
+        finally:
+            self._results.put((batch, sent))

@@ -125,6 +125,8 @@ NOUNS: dict[str, dict[str, str]] = {
         "webhook.updated": "changed the webhook",
         "webhook.deleted": "deleted the webhook",
         "webhook.redelivered": "sent again a message of the webhook",
+        "webhook.secret_rotated": "replaced the secret of the webhook",
+        "webhook.paused": "paused the webhook",
         "audit.checkpoint_signed": "signed the audit up to",
     },
 }

@@ -3,10 +3,12 @@
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
+from django.utils import timezone
 
 from models_app.models import Delivery, DeliveryState, User
 from models_app.registry import deliveries, webhooks
 from models_app.registry import people as verbs
+from models_app.registry.hook_sending import Attempt
 from models_app.tasks.dispatcher import dispatch
 from tests import builders
 
@@ -56,8 +58,13 @@ def test_a_hook_is_disabled(root, hook):
 def test_a_message_is_sent_again(root, hook, people):
     builders.model(by=people.bob)
     dispatch()
-    row = deliveries.claim(hook.pk)
-    deliveries.settle(row, webhooks.Attempt(None, "no", 1, may_retry=False))
+    (batch,) = deliveries.take(limit=1)
+    refused = Attempt(timezone.now(), None, None, "no", 1, may_retry=False)
+    sent = [deliveries.Sent(batch, batch.messages[0], refused)]
+    deliveries.settle(sent)
+    deliveries.give_back(batch, sent)
+    row = Delivery.objects.get()
+    assert row.state == DeliveryState.FAILED
     page = root.get(change(row)).content.decode()
     assert "registered_model" in page
     assert "1 will be sent again" in act(root, "delivery", "redeliver", row).content.decode()

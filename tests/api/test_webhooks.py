@@ -8,7 +8,7 @@ import time
 import pytest
 
 from models_app.models import Webhook
-from models_app.registry import promotions, webhooks
+from models_app.registry import hook_fields, promotions
 from models_app.tasks.deliveries import deliver
 from models_app.tasks.dispatcher import dispatch
 from tests import builders
@@ -57,7 +57,7 @@ def test_a_request_reaches_a_receiver_that_checks_signatures(api, people, told):
     assert deliver() == 1
     (got,) = told.received
     assert verify(got, secret)
-    assert not verify(got, webhooks.new_secret())
+    assert not verify(got, hook_fields.new_secret())
     assert (got.json["type"], got.json["data"]["model"]) == ("promotion.requested", "risk/fraud")
     assert not any(name.lower().startswith("x-mlflow") for name in got.headers)
     assert api.erin.get(f"{HOOKS}/{hook['id']}").json() == hook
@@ -72,7 +72,7 @@ def test_it_is_tested_changed_and_deleted(api, people, told):
         "ok": True, "status": 200, "body": "thanks", "error": "", "duration_ms": 0
     }  # fmt: skip
     assert told.received[0].json["data"]["model"] == "vision/defects"
-    secret = webhooks.new_secret()
+    secret = hook_fields.new_secret()
     changed = api.root.patch(at, {"events": ["version.rolled_back"], "secret": secret, "status": "disabled"})
     assert (changed.json()["events"], changed.json()["status"]) == (["version.rolled_back"], "disabled")
     told.answer(500)

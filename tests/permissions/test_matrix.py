@@ -12,9 +12,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from models_app.models import AuditEvent
-from models_app.registry.webhooks import Attempt
+from models_app.registry.hook_sending import Attempt
 
 from . import table
 from .calls import CALLS
@@ -29,7 +30,8 @@ EVERY = bool(os.environ.get("EVERY"))
 
 @pytest.fixture
 def world(people, monkeypatch, settings) -> World:
-    monkeypatch.setattr("models_app.registry.webhooks.send", lambda *_, **__: Attempt(None, "", 0, False))
+    nothing = Attempt(timezone.now(), None, None, "", 0, may_retry=False)
+    monkeypatch.setattr("models_app.registry.webhooks.send", lambda *_, **__: nothing)
     settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if "whitenoise" not in one]
     # A thousand refusals are meant.
     logging.disable(logging.WARNING)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import threading
 import time
 from datetime import timedelta
@@ -14,12 +13,21 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from models_app.models import AuditEvent, Delivery, DeliveryState, Webhook
-from models_app.registry import deliveries, webhooks
+from models_app.models import (
+    AuditEvent,
+    Delivery,
+    DeliveryAttempt,
+    DeliveryLane,
+    DeliveryState,
+    Notice,
+    Webhook,
+)
+from models_app.registry import backoff, deliveries, delivery_log, hook_health, hook_sending, webhooks
 from models_app.registry.errors import Forbidden
+from models_app.tasks import deliveries as sending
 from models_app.tasks import periodic
-from models_app.tasks.deliveries import Turns, deliver
-from models_app.tasks.dispatcher import dispatch
+from models_app.tasks.deliveries import Sender, deliver
+from models_app.tasks.dispatcher import Dispatcher, dispatch
 from tests import builders
 from tests.receiver import raw, receiver
 
@@ -55,8 +63,19 @@ def happen(people, name="risk/fraud-detector"):
 
 
 def wait_over(**changes):
-    """As if the time till the next attempt had passed."""
-    Delivery.objects.filter(state=DeliveryState.WAITING).update(next_attempt_at=timezone.now(), **changes)
+    """As if the time till the next attempt, or of a lease, had passed."""
+    DeliveryLane.objects.update(not_before=timezone.now())
+    Webhook.objects.update(hold_until=None)
+    if changes:
+        Delivery.objects.filter(state=DeliveryState.WAITING).update(**changes)
+
+
+def next_attempt():
+    return DeliveryLane.objects.get().not_before - timezone.now()
+
+
+def log():
+    return list(DeliveryAttempt.objects.order_by("id"))
 
 
 def verify(received, secret):
@@ -85,10 +104,12 @@ def test_a_message_arrives_signed_and_is_noted(people, hook, told):
         "timestamp": row.event.created_at.isoformat(),
         "data": {"name": "risk--fraud-detector", "tags": {}, "description": None},
     }
-    assert (row.state, row.attempts, row.next_attempt_at) == (DeliveryState.DELIVERED, 1, None)
-    assert (row.response_status, row.response_body, row.error) == (200, "thanks", "")
+    assert (row.state, row.attempts, row.response_status, row.error) == (DeliveryState.DELIVERED, 1, 200, "")
     assert row.duration_ms is not None
-    assert row.last_attempt_at is not None
+    (attempt,) = log()
+    assert (attempt.at, attempt.status, attempt.answer) == (row.last_attempt_at, 200, "thanks")
+    assert attempt.headers.items() <= got.headers.items()
+    assert not DeliveryLane.objects.exists()
     assert deliver() == 0
 
 
@@ -106,12 +127,13 @@ def test_it_is_tried_again_with_the_same_id_and_body(people, hook, told, status)
     deliver()
     row = Delivery.objects.get()
     assert (row.state, row.attempts, row.response_status) == (DeliveryState.WAITING, 1, status)
-    assert (len(row.response_body), row.error) == (1000, f"Answered with status {status}.")
-    assert timedelta(seconds=6) < row.next_attempt_at - timezone.now() < timedelta(seconds=13)
+    assert row.error == f"Answered with status {status}."
+    assert timedelta(seconds=6) < next_attempt() < timedelta(seconds=13)
     assert deliver() == 0
     wait_over()
     deliver()
     assert Delivery.objects.get().state == DeliveryState.DELIVERED
+    assert [(one.status, len(one.answer)) for one in log()] == [(status, 2000), (200, 0)]
     first, second = told.received
     assert first.body == second.body
     assert first.headers["X-MLflow-Delivery-Id"] == second.headers["X-MLflow-Delivery-Id"]
@@ -123,7 +145,8 @@ def test_other_answers_are_final(people, hook, told, status):
     happen(people)
     deliver()
     row = Delivery.objects.get()
-    assert (row.state, row.next_attempt_at, row.response_status) == (DeliveryState.FAILED, None, status)
+    assert (row.state, row.response_status) == (DeliveryState.FAILED, status)
+    assert not DeliveryLane.objects.exists()
 
 
 def test_a_receiver_that_is_away_is_tried_again(people):
@@ -140,30 +163,36 @@ def test_the_receiver_says_when_to_come_back(people, hook, told):
     told.answer(503, Retry_After="3600")
     happen(people)
     deliver()
-    left = Delivery.objects.get().next_attempt_at - timezone.now()
-    assert timedelta(minutes=59) < left <= timedelta(hours=1)
+    assert timedelta(minutes=59) < next_attempt() <= timedelta(hours=1)
 
 
 def test_after_a_day_it_is_given_up(people, hook, told):
     told.answer(500)
     happen(people)
-    wait_over(created_at=timezone.now() - timedelta(hours=24))
+    wait_over(queued_at=timezone.now() - timedelta(hours=24))
     deliver()
     assert Delivery.objects.get().state == DeliveryState.FAILED
+    assert not DeliveryLane.objects.exists()
 
 
-def test_waits_double_up_to_hours_and_fill_a_day():
-    waits = [deliveries.wait_after(n) for n in range(1, 40)]
+def test_waits_double_up_to_hours_and_the_last_attempt_is_when_the_day_is_over(people, hook, told):
+    waits = [backoff.wait_after(n) for n in range(1, 40)]
     assert all(
         timedelta(seconds=7.5) * 2**n <= wait <= timedelta(seconds=12.5) * 2**n
         for n, wait in enumerate(waits[:10])
     )
     assert max(waits) <= timedelta(hours=5)
-    total, attempts = timedelta(), 0
-    while total < deliveries.GIVE_UP:
-        total += deliveries.wait_after(attempts := attempts + 1)
-    assert 10 < attempts < 25
-    assert len({deliveries.wait_after(3) for _ in range(10)}) > 1
+    assert len({backoff.wait_after(3) for _ in range(10)}) > 1
+    told.answer(500)
+    happen(people)
+    age, attempts = timedelta(), 0
+    while Delivery.objects.get().state == DeliveryState.WAITING:
+        wait_over(queued_at=timezone.now() - age)
+        deliver()
+        attempts += 1
+        age += next_attempt() if DeliveryLane.objects.exists() else timedelta()
+    assert timedelta(hours=23, minutes=59) < age < timedelta(hours=24, minutes=1)
+    assert 14 < attempts < 20
 
 
 def test_an_address_that_turned_private_is_not_called(people, hook, told, settings):
@@ -193,37 +222,84 @@ def test_a_deleted_hook_is_told_nothing(people, hook, told):
 
 def test_a_killed_worker_loses_nothing(people, hook, told):
     happen(people)
-    assert deliveries.claim(hook.pk) is not None
+    assert len(deliveries.take(limit=1)) == 1
     # It is killed here. Until its lease ends nobody else takes the message.
     assert deliver() == 0
-    assert (
-        timedelta(seconds=60) < Delivery.objects.get().next_attempt_at - timezone.now() < timedelta(minutes=3)
-    )
+    assert timedelta(seconds=40) < next_attempt() < timedelta(minutes=3)
     wait_over()
     assert deliver() == 1
-    row = Delivery.objects.get()
-    assert (row.state, row.attempts) == (DeliveryState.DELIVERED, 2)
+    assert Delivery.objects.get().state == DeliveryState.DELIVERED
 
 
 def test_who_was_too_slow_does_not_overrule_who_took_over(people, hook, told):
     happen(people)
-    slow = deliveries.claim(hook.pk)
+    (slow,) = deliveries.take(limit=1)
     wait_over()
-    quick = deliveries.claim(hook.pk)
-    failed = webhooks.Attempt(None, "away", 1, may_retry=False)
-    deliveries.settle(slow, failed)
-    assert Delivery.objects.get().state == DeliveryState.WAITING
-    deliveries.settle(quick, webhooks.send(hook, delivery_id=quick.uid, body=quick.body))
-    deliveries.settle(slow, failed)
+    (quick,) = deliveries.take(limit=1)
+    away = hook_sending.Attempt(timezone.now(), None, None, "away", 1, may_retry=False)
+    late = deliveries.Sent(slow, slow.messages[0], away)
+    deliveries.settle([late])
+    deliveries.give_back(slow, [late])
+    assert (Delivery.objects.get().state, deliver()) == (DeliveryState.WAITING, 0)
+    message = quick.messages[0]
+    done = deliveries.Sent(
+        quick, message, hook_sending.send(hook, delivery_id=message.uid, body=message.body)
+    )
+    deliveries.settle([done])
+    deliveries.settle([late])
+    deliveries.give_back(quick, [done])
     assert Delivery.objects.get().state == DeliveryState.DELIVERED
+    assert not DeliveryLane.objects.exists()
 
 
-def test_messages_of_one_hook_keep_their_order_and_stop_at_the_first_that_fails(people, hook, told):
-    for name in ("risk/a", "risk/b", "risk/c"):
-        happen(people, name)
-    told.answers = [(200, {}, b""), (500, {}, b"")]
+def test_what_is_written_while_a_lane_is_in_hand_is_sent_too(people, hook, told):
+    model = builders.model("risk/a", by=people.bob)
+    dispatch()
+    (batch,) = deliveries.take(limit=1)
+    webhooks.update_webhook(
+        hook, by=people.root, events=["registered_model.created", "model_version.created"]
+    )
+    builders.version(model, by=people.bob)
+    dispatch()
+    message = batch.messages[0]
+    sent = [
+        deliveries.Sent(batch, message, hook_sending.send(hook, delivery_id=message.uid, body=message.body))
+    ]
+    deliveries.settle(sent)
+    deliveries.give_back(batch, sent)
+    assert deliver() == 1
+    assert [got.json["entity"] for got in told.received] == ["registered_model", "model_version"]
+
+
+def test_a_model_that_has_trouble_keeps_its_order_and_holds_up_no_other(people, hook, told):
+    webhooks.update_webhook(hook, by=people.root, events=["model_version.created"])
+    first, other = (builders.model(name, by=people.bob) for name in ("risk/a", "risk/b"))
+    for model in (first, first, other, first):
+        builders.version(model, by=people.bob)
+    dispatch()
+    told.answers = [(500, {}, b""), (200, {}, b"")]
     assert deliver() == 2
-    assert [got.json["data"]["name"] for got in told.received] == ["risk--a", "risk--b"]
+    wait_over()
+    assert deliver() == 3
+    seen = [(got.json["data"]["name"], got.json["data"]["version"]) for got in told.received]
+    assert seen == [("risk--a", "1"), ("risk--b", "1"), ("risk--a", "1"), ("risk--a", "2"), ("risk--a", "3")]
+
+
+def test_a_message_given_up_makes_way(people, hook, told):
+    webhooks.update_webhook(hook, by=people.root, events=["model_version.created"])
+    model = builders.model("risk/a", by=people.bob)
+    for _ in range(25):
+        builders.version(model, by=people.bob)
+    dispatch()
+    told.answers = [(404, {}, b""), (200, {}, b"")]
+    while deliver():
+        pass
+    assert [got.json["data"]["version"] for got in told.received] == [str(n) for n in range(1, 26)]
+    states = Delivery.objects.order_by("id").values_list("state", flat=True)
+    assert list(states) == ["failed", *["delivered"] * 24]
+    assert delivery_log.redeliver_dead(hook, by=people.root) == 1
+    assert deliver() == 1
+    assert not Delivery.objects.exclude(state="delivered").exists()
 
 
 def test_site_admins_send_again(people, hook, told):
@@ -232,8 +308,8 @@ def test_site_admins_send_again(people, hook, told):
     deliver()
     row = Delivery.objects.get()
     with pytest.raises(Forbidden):
-        deliveries.redeliver(row, by=people.alice)
-    deliveries.redeliver(row, by=people.root)
+        delivery_log.redeliver(row, by=people.alice)
+    delivery_log.redeliver(row, by=people.root)
     deliver()
     row.refresh_from_db()
     assert (row.state, row.attempts) == (DeliveryState.DELIVERED, 1)
@@ -255,42 +331,106 @@ def test_the_worker_tells(people, hook, told):
     assert len(told.received) == 1
 
 
+def test_who_fails_for_a_day_is_paused_told_of_and_goes_on_by_hand(people, hook, told, settings):
+    settings.MAIL_IS_ON = True
+    told.answer(500)
+    happen(people, "risk/a")
+    deliver()
+    assert Webhook.objects.get().hold_until > timezone.now()
+    wait_over()
+    Webhook.objects.update(failing_since=timezone.now() - timedelta(hours=25))
+    deliver()
+    assert Webhook.objects.get().status == "paused"
+    assert "24 hours: Answered with status 500" in Webhook.objects.get().pause_reason
+    happen(people, "risk/b")
+    wait_over()
+    assert deliver() == 0
+    notice = Notice.objects.get()
+    assert (notice.user, notice.subject) == (people.root.user, "Paused: the webhook hook")
+    told.answer(200)
+    webhooks.update_webhook(hook, by=people.root, status="active")
+    assert deliver() == 2
+    assert [got.json["data"]["name"] for got in told.received[2:]] == ["risk--a", "risk--b"]
+    back = Webhook.objects.get()
+    assert (back.failures, back.failing_since, back.pause_reason) == (0, None, "")
+
+
+@pytest.mark.parametrize(("status", "times"), [(410, 1), (404, hook_health.REFUSALS)])
+def test_who_is_gone_or_refuses_everything_is_paused(people, hook, told, status, times):
+    told.answer(status)
+    for n in range(times):
+        assert Webhook.objects.get().status == "active"
+        happen(people, f"risk/m{n}")
+        deliver()
+    assert Webhook.objects.get().status == "paused"
+    assert AuditEvent.objects.filter(verb="webhook.paused").count() == 1
+
+
+def test_a_receiver_that_is_back_gets_at_once_what_waited(people, hook, told):
+    told.answer(500)
+    happen(people, "risk/a")
+    for _ in range(hook_health.BACK_AFTER):
+        deliver()
+        wait_over()
+    deliver()
+    Webhook.objects.update(hold_until=None)
+    told.answer(200)
+    happen(people, "risk/b")
+    assert (deliver(), deliver()) == (1, 1)
+    assert not Delivery.objects.exclude(state="delivered").exists()
+
+
+def run(*senders, until):
+    """Have them work till it is so."""
+    for sender in senders:
+        sender.begin()
+    deadline = time.monotonic() + 30
+    while not until() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_slow_hook_delays_no_other(people, told):
     free = threading.Event()
-    with raw(lambda connection: free.wait(5)) as port:
-        make_hook(people, f"http://127.0.0.1:{port}/", "slow")
+    with raw(lambda connection: free.wait(20)) as port:
+        for n in range(2 * sending.FOR_DOUBTFUL):
+            make_hook(people, f"http://127.0.0.1:{port}/", f"slow{n}")
         make_hook(people, told.url, "quick")
         happen(people)
-        turns = Turns()
-        assert turns.begin() == 2
+        sender = Sender()
         try:
-            assert told.seen.wait(5)
-            assert turns.begin() == 0
+            run(sender, until=told.seen.is_set)
+            assert told.seen.is_set()
         finally:
             free.set()
-            turns.end()
-    states = dict(Delivery.objects.values_list("webhook__name", "state"))
-    assert states == {"slow": DeliveryState.WAITING, "quick": DeliveryState.DELIVERED}
+            sender.end()
+    quick = Delivery.objects.get(webhook__name="quick")
+    assert quick.state == DeliveryState.DELIVERED
 
 
 @pytest.mark.django_db(transaction=True)
 def test_several_workers_share(people, told):
+    """Each message arrives once, and those of a model in their order."""
     for n in range(4):
-        make_hook(people, told.url, f"hook{n}")
-    for n in range(5):
-        happen(people, f"risk/m{n}")
-    workers = [Turns() for _ in range(3)]
-    until = time.monotonic() + 20
-    while Delivery.objects.filter(state=DeliveryState.WAITING).exists() and time.monotonic() < until:
-        for worker in workers:
-            worker.begin()
-        time.sleep(0.02)
-    for worker in workers:
-        worker.end()
-    ids = [got.headers["X-MLflow-Delivery-Id"] for got in told.received]
-    assert len(ids) == len(set(ids)) == 20
-    assert Webhook.objects.count() == 4
-    assert {json.loads(got.body)["data"]["name"] for got in told.received} == {
-        f"risk--m{n}" for n in range(5)
-    }
+        make_hook(people, told.url, f"hook{n}", events=["model_version.created"])
+    models = [builders.model(f"risk/m{n}", by=people.bob) for n in range(3)]
+    for _ in range(4):
+        for model in models:
+            builders.version(model, by=people.bob)
+    senders = [Sender() for _ in range(3)]
+    dispatchers = [Dispatcher(poll=0.01, then=sender.wake) for sender in senders]
+    for dispatcher in dispatchers:
+        dispatcher.begin()
+    run(*senders, until=lambda: Delivery.objects.filter(state=DeliveryState.DELIVERED).count() == 48)
+    for one in [*dispatchers, *senders]:
+        one.end()
+    uids = [got.headers["X-MLflow-Delivery-Id"] for got in told.received]
+    assert len(uids) == len(set(uids)) == 48
+    assert not DeliveryLane.objects.exists()
+    hooks = dict(Delivery.objects.values_list("uid", "webhook"))
+    seen = {}
+    for uid, got in zip(uids, told.received, strict=True):
+        data = got.json["data"]
+        seen.setdefault((hooks[uid], data["name"]), []).append(data["version"])
+    assert len(seen) == 12
+    assert all(numbers == ["1", "2", "3", "4"] for numbers in seen.values())

@@ -14,8 +14,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 
 from models_app.tasks import deployments
-from models_app.tasks.deliveries import Turns, deliver
-from models_app.tasks.dispatcher import dispatch
+from models_app.tasks.deliveries import Sender, deliver
+from models_app.tasks.dispatcher import Dispatcher, dispatch
 from models_app.tasks.governance import Prover, keep_up, prove_audit
 from models_app.tasks.notices import Post, send_due
 from models_app.tasks.periodic import tidy
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 TIDY_EVERY = 3600.0
 KEEP_UP_EVERY = 5.0
+TICK = 0.5
 
 
 class Command(BaseCommand):
@@ -33,36 +34,53 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="Do what is waiting, then end.")
         parser.add_argument(
-            "--poll", type=float, default=0.5, help="Seconds between looks at an empty outbox."
+            "--poll", type=float, default=0.1, help="Seconds between looks at an empty outbox."
         )
 
     def handle(self, *args: Any, once: bool, poll: float, **options: Any) -> None:
+        if once:
+            self._once()
+            return
         stop = threading.Event()
-        if not once:
-            for name in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(name, lambda *_: stop.set())
-        turns, post, keeper, verifiers = Turns(), Post(), Housekeeper(), Verifiers()
-        watch = deployments.Watch()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: stop.set())
+        sender, post, watch = Sender(), Post(), deployments.Watch()
+        keeper, verifiers = Housekeeper(), Verifiers()
+        dispatcher = Dispatcher(poll=poll, then=sender.wake)
         try:
-            self._work(stop, turns, post, keeper, verifiers, watch, once=once, poll=poll)
+            sender.begin()
+            dispatcher.begin()
+            self._keep_going(stop, post, keeper, verifiers, watch)
         finally:
+            dispatcher.end()
             watch.end()
             keeper.end()
             verifiers.end()
             post.end()
-            turns.end()
+            sender.end()
 
-    def _work(
+    def _once(self) -> None:
+        tidy()
+        while True:
+            busy = dispatch() > 0
+            if keep_up() > 0:
+                busy = True
+            else:
+                prove_audit()
+                keep_clean()
+            busy = deployments.keep_up() > 0 or busy
+            busy = add_up() + deliver() + send_due() > 0 or busy
+            busy = verify_all() or busy
+            if not busy:
+                return
+
+    def _keep_going(
         self,
         stop: threading.Event,
-        turns: Turns,
         post: Post,
         keeper: Housekeeper,
         verifiers: Verifiers,
         watch: deployments.Watch,
-        *,
-        once: bool,
-        poll: float,
     ) -> None:
         next_tidy = next_keep_up = 0.0
         prover = Prover()
@@ -71,33 +89,21 @@ class Command(BaseCommand):
                 if time.monotonic() >= next_tidy:
                     tidy()
                     next_tidy = time.monotonic() + TIDY_EVERY
-                busy = dispatch() > 0
                 if time.monotonic() >= next_keep_up:
                     # While there is more to seal than a batch holds, go on at once.
                     more = keep_up() > 0
                     next_keep_up = time.monotonic() + (0 if more else KEEP_UP_EVERY)
-                    busy = add_up() > 0 or busy
+                    add_up()
                     if not more:
-                        prove_audit() if once else prover.begin()
-                        keep_clean() if once else keeper.begin()
-                if once:
-                    busy = deployments.keep_up() > 0 or busy
-                    busy = deliver() + send_due() > 0 or busy
-                    busy = verify_all() or busy
-                else:
-                    watch.begin()
-                    verifiers.begin()
-                    turns.begin()
-                    post.begin()
+                        prover.begin()
+                        keeper.begin()
+                watch.begin()
+                verifiers.begin()
+                post.begin()
             except Exception:
-                if once:
-                    raise
                 # A database that is away for a while must not end the worker.
                 log.exception("worker will try again")
                 close_old_connections()
                 stop.wait(5)
                 continue
-            if once and not busy:
-                return
-            if not busy:
-                stop.wait(poll)
+            stop.wait(TICK)

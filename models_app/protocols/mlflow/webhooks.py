@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.urls import path
 
 from models_app.http.paging import keyset_page
-from models_app.models import Webhook, WebhookScheme
+from models_app.models import Webhook, WebhookScheme, WebhookStatus
 from models_app.registry import hook_events, webhooks
 from models_app.registry.access import Actor
 from models_app.registry.errors import Invalid
@@ -66,7 +66,7 @@ def create(request: HttpRequest, actor: Actor, message: Create) -> dict[str, Any
         events=[_name(event) for event in message.events],
         description=message.description,
         secret=message.secret,
-        status=message.status.lower(),
+        status=_status(message.status),
         by=actor,
     )
     return {"webhook": _shown(hook, request)}
@@ -101,7 +101,7 @@ def update(request: HttpRequest, actor: Actor, message: Update, webhook_id: str)
         # An empty name, address, list or status is one that was not given; an empty secret or description is none.
         **{name: value for name in ("name", "url") if (value := getattr(message, name))},
         **({"events": [_name(event) for event in message.events]} if message.events else {}),
-        **({"status": message.status.lower()} if message.status else {}),
+        **({"status": _status(message.status)} if message.status else {}),
         **present(description=message.description, secret=message.secret),
     }
     return {"webhook": _shown(webhooks.update_webhook(hook, by=actor, **fields), request)}
@@ -131,6 +131,14 @@ def _get(webhook_id: str, actor: Actor) -> Webhook:
     return webhooks.get_webhook(webhook_id, by=actor, scheme=WebhookScheme.MLFLOW)
 
 
+def _status(text: str) -> str:
+    """This wire knows no paused ones."""
+    status = text.lower()
+    if status == WebhookStatus.PAUSED:
+        raise Invalid("status", "One of ACTIVE, DISABLED.")
+    return status
+
+
 def _name(event: Event) -> str:
     return f"{event.entity}.{event.action}".lower()
 
@@ -149,7 +157,7 @@ def _shown(hook: Webhook, request: HttpRequest) -> dict[str, Any]:
         description=hook.description or None,
         url=hook.url,
         events=_events(hook, request),
-        status=hook.status.upper(),
+        status="ACTIVE" if hook.status == WebhookStatus.ACTIVE else "DISABLED",
         creation_timestamp=ms(hook.created_at),
         last_updated_timestamp=ms(hook.updated_at),
     )
