@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponseBase
 from models_app.models import LegalHold, RetentionMark, RetentionPolicy
 from models_app.registry import holds, retention
 from models_app.registry.access import Right, may
-from models_app.registry.errors import Forbidden, Invalid, RegistryError
 
-from .base import RegistryAdmin, actor_of, ask, each, refused, tell_refusal
+from .base import RegistryAdmin, actor_of, ask, each
+from .verb_forms import VerbForm, VerbFormAdmin
 
 
 @admin.register(LegalHold)
@@ -44,48 +44,23 @@ class LegalHoldAdmin(RegistryAdmin):
         return None
 
 
-class RetentionForm(forms.ModelForm):
-    """A policy, saved as the form is checked, so that what the verb refuses stands beside the field."""
-
-    request: HttpRequest
+class RetentionForm(VerbForm):
     reason = forms.CharField(required=False, max_length=2000)
 
     class Meta:
         model = RetentionPolicy
         fields = ("stage", "team", "keep_last", "keep_days", "then")
 
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or self.cleaned_data
-        if self.errors:
-            return data
+    def act(self, data: dict[str, Any]) -> RetentionPolicy:
         scope = {name: data.get(name, getattr(self.instance, name)) for name in ("stage", "team")}
         kept = {name: data.get(name) for name in ("keep_last", "keep_days")}
-        try:
-            self.instance = retention.set_policy(
-                **scope, **kept, then=data["then"], reason=data["reason"], by=actor_of(self.request)
-            )
-        except Invalid as error:
-            for problem in error.problems:
-                self.add_error(problem.field if problem.field in self.fields else None, problem.message)
-        except RegistryError as error:
-            if isinstance(error, Forbidden):
-                # The form tells it; the audit has to as well.
-                tell_refusal(self.request, error)
-            self.add_error(None, refused(error))
-        return data
-
-    def _post_clean(self) -> None:
-        """The verb has said all there is to say."""
-
-    def save(self, commit: bool = True) -> RetentionPolicy:
-        return self.instance
-
-    def save_m2m(self) -> None:
-        """There is none."""
+        return retention.set_policy(
+            **scope, **kept, then=data["then"], reason=data["reason"], by=actor_of(self.request)
+        )
 
 
 @admin.register(RetentionPolicy)
-class RetentionPolicyAdmin(RegistryAdmin):
+class RetentionPolicyAdmin(VerbFormAdmin):
     visible_through = "*"
     form = RetentionForm
     list_display = ("__str__", "stage", "team", "keep_last", "keep_days", "then", "updated_by", "updated_at")
@@ -115,15 +90,6 @@ class RetentionPolicyAdmin(RegistryAdmin):
         if obj and not self.has_change_permission(request, obj):
             return ("stage", "team", "keep_last", "keep_days", "then")
         return self.fields
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
-        form = super().get_form(request, obj, change=change, **options)
-        return type(form.__name__, (form,), {"request": request})
-
-    def save_model(
-        self, request: HttpRequest, obj: RetentionPolicy, form: forms.ModelForm, change: bool
-    ) -> None:
-        """The form has called the verb."""
 
     def delete_model(self, request: HttpRequest, obj: RetentionPolicy) -> None:
         retention.remove_policy(obj, by=actor_of(request), reason="Removed in the admin.")

@@ -25,7 +25,7 @@ GROUPS = {
     "Lifecycle": ["StageTransition", "Alias", "LegalHold"],
     "Governance": ["Policy", "PromotionRequest", "Review", "Check", "RetentionPolicy", "RetentionMark"],
     "Runs": ["Experiment", "Run"],
-    "Artifacts": ["Manifest", "ManifestEntry", "Blob"],
+    "Artifacts": ["Manifest", "ManifestEntry", "Blob", "StorageQuota", "StorageUse"],
     "People": ["Team", "Membership", "User", "ApiToken"],
     "Webhooks": ["Webhook", "Delivery"],
     "Records": ["AuditEvent", "OutboxEvent", "Notice", "IdempotencyRecord"],

@@ -17,6 +17,7 @@ from . import (
     people,
     retention,
     runs,
+    storage,
     webhooks,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "people",
     "retention",
     "runs",
+    "storage",
     "webhooks",
 ]
 

@@ -21,7 +21,8 @@ from rest_framework.views import APIView
 
 from models_app.http import bodies, limits, paging
 from models_app.http.errors import CONTENT_TYPE, problem_response
-from models_app.registry import idempotency
+from models_app.models import Team
+from models_app.registry import idempotency, people
 from models_app.registry.access import Actor
 from models_app.registry.errors import FieldProblem, Invalid, NotFound
 
@@ -50,6 +51,10 @@ class Door(APIView):
     def actor(self) -> Actor:
         """Who asks."""
         return self.request.actor
+
+    def team(self, slug: str) -> Team | None:
+        """The team of that name; none where none is named. Raises NotFound."""
+        return people.get_team(slug, by=self.actor) if slug else None
 
     def json(self) -> dict[str, Any]:
         """The body as an object; no body is an empty one. Raises Invalid, TooLarge."""

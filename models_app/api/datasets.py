@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import Dataset
-from models_app.registry import datasets, people
+from models_app.registry import datasets
 from models_app.registry.errors import NotFound
 
 from . import fields
@@ -100,7 +100,7 @@ class DatasetList(Listing):
         body = self.sent(DatasetCreation)
 
         def work() -> Any:
-            team = people.get_team(body["team"], by=self.actor) if body.get("team") else None
+            team = self.team(body.get("team", ""))
             return self.show(
                 DatasetSerializer, datasets.register_dataset(by=self.actor, **{**body, "team": team})
             )

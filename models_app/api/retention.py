@@ -10,8 +10,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from models_app.models import RetentionPolicy, Stage, Team, Then
-from models_app.registry import lifecycle, people, retention, retention_plan
+from models_app.models import RetentionPolicy, Stage, Then
+from models_app.registry import lifecycle, retention, retention_plan
 
 from . import fields
 from .base import Door, Listing, address
@@ -136,12 +136,8 @@ class RetentionList(Listing):
 
 
 def _scoped(door: Door, body: dict[str, Any]) -> dict[str, Any]:
-    team = _team(door, body.get("team", ""))
+    team = door.team(body.get("team", ""))
     return {**body, "team": team}
-
-
-def _team(door: Door, slug: str) -> Team | None:
-    return people.get_team(slug, by=door.actor) if slug else None
 
 
 class RetentionDetail(Door):
@@ -187,7 +183,7 @@ class RetentionDryRun(Door):
         proposal = body.get("proposal")
         found = retention_plan.plan(
             by=self.actor,
-            team=_team(self, body.get("team", "")),
+            team=self.team(body.get("team", "")),
             proposal=retention.proposed(**_scoped(self, proposal)) if proposal else None,
         )
         return Response(self.show(RetentionPlanSerializer, found))

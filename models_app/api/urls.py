@@ -54,6 +54,7 @@ from .service_accounts import (
     ServiceTokenRotate,
 )
 from .stages import AliasDetail, InStage, RollBack, StageMove, TransitionList
+from .storage import ModelStorageUse, Storage, StorageQuotas, TeamStorage, VersionStorageUse
 from .teams import Me, TeamDetail, TeamList
 from .tokens import TokenDetail, TokenList
 from .uploads import (
@@ -172,6 +173,11 @@ v1 = [
     path("retention", RetentionList.as_view(), name="retention"),
     path("retention/dry-run", RetentionDryRun.as_view(), name="retention_dry_run"),
     path("retention/<api_number:id>", RetentionDetail.as_view(), name="retention_policy"),
+    path("storage", Storage.as_view(), name="storage"),
+    path("storage/quota", StorageQuotas.as_view(), name="storage_quota"),
+    path("storage/teams/<str:slug>", TeamStorage.as_view(), name="storage_team"),
+    path(f"storage/{VERSION}", VersionStorageUse.as_view(), name="storage_version"),
+    path("storage/models/<api_model:name>", ModelStorageUse.as_view(), name="storage_model"),
     path("audit", AuditList.as_view(), name="audit"),
     path("audit/export", AuditExport.as_view(), name="audit_export"),
     path("audit/checkpoint", Checkpoint.as_view(), name="audit_checkpoint"),

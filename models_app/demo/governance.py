@@ -13,6 +13,7 @@ from models_app.registry import (
     holds,
     policies,
     promotions,
+    quotas,
     retention,
     retention_work,
     reviews,
@@ -35,6 +36,7 @@ def tell(actors: dict[str, Actor], *, at: At, now: datetime) -> None:
     _emergency(actors, at, now)
     _held(actors, at, now)
     _retention(actors, at, now)
+    _quotas(actors, at, now)
 
 
 def _policies(actors: dict[str, Actor]) -> None:
@@ -211,3 +213,12 @@ def _retention(actors: dict[str, Actor], at: At, now: datetime) -> None:
         )
     with at(now - timedelta(days=1)):
         retention_work.run()
+
+
+def _quotas(actors: dict[str, Actor], at: At, now: datetime) -> None:
+    """Room for everybody, and a team that comes near what it was given."""
+    with at(now - timedelta(days=15)):
+        quotas.set_quota(None, soft=200 << 30, hard=250 << 30, by=actors["admin"])
+        vision = Team.objects.get(slug="vision")
+        given = quotas.standing_of(vision.pk).used * 9 // 10
+        quotas.set_quota(vision, soft=max(1, given >> 10) << 10, hard=None, by=actors["admin"])

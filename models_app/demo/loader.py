@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from models_app.models import Notice, OutboxEvent, RegisteredModel, Team, User
-from models_app.registry import notices, people, service_accounts
+from models_app.registry import notices, people, service_accounts, storage_count, storage_use
 from models_app.registry.access import Actor
 from models_app.registry.search import index as search_index
 
@@ -22,6 +22,8 @@ from .logins import LOGINS, PASSWORD
 from .story import MACHINES, PEOPLE, STORIES, TEAMS
 
 DAYS = 330
+# Days. A line needs no more points.
+COUNTED_EVERY = 10
 
 
 @contextmanager
@@ -67,6 +69,8 @@ def load(*, progress: Callable[[int, int], None] = lambda done, total: None) -> 
     for number, story in enumerate(STORIES):
         telling = live(story, actors, born=start + timedelta(days=2 + number), today=now)
         heapq.heappush(waiting, (next(telling), number, telling))
+    counting = _counted(start, now)
+    heapq.heappush(waiting, (next(counting), len(STORIES), counting))
     with indexed_at_the_end():
         while waiting:
             moment, number, telling = heapq.heappop(waiting)
@@ -75,9 +79,18 @@ def load(*, progress: Callable[[int, int], None] = lambda done, total: None) -> 
             if following is not None:
                 heapq.heappush(waiting, (following, number, telling))
             else:
-                progress(len(STORIES) - len(waiting), len(STORIES))
+                progress(max(0, len(STORIES) - len(waiting)), len(STORIES))
         governance.tell(actors, at=at, now=now)
+    storage_count.count()
     _all_told()
+
+
+def _counted(start: datetime, now: datetime) -> Iterator[datetime]:
+    """What the worker does every day: what teams hold is added up and noted."""
+    for days in range(10, (now - start).days, COUNTED_EVERY):
+        yield start + timedelta(days=days)
+        storage_use.fold()
+        storage_count.count()
 
 
 def _all_told() -> None:

@@ -18,6 +18,12 @@ def in_words(size: int | float) -> str:
     return f"{size:.0f} {unit}" if abs(size) >= 100 else f"{size:.1f} {unit}"
 
 
+def exactly(size: int) -> str:
+    """In the largest unit that leaves nothing over, so that what is read again is the same: `1536 MiB`."""
+    power = max((power for power in range(len(UNITS) + 1) if size and size % 1024**power == 0), default=0)
+    return f"{size // 1024**power} {('B', *UNITS)[power]}"
+
+
 def read(text: str) -> int:
     """Bytes of `500 GiB`, `1.5T`, `2048`; a unit is one of 1024s, however it is spelt. Raises ValueError."""
     clean = text.replace(" ", "").replace("\u00a0", "").lower().removesuffix("b").removesuffix("i")

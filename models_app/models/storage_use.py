@@ -110,3 +110,8 @@ class StorageDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day}"
+
+    @property
+    def used(self) -> int:
+        """As a quota counts."""
+        return self.size + self.run_size

@@ -26,7 +26,7 @@ def of_version(name: str, number: int) -> str:
 
 def of_team_storage(slug: str) -> str:
     """What a team holds."""
-    return reverse("web:team", kwargs={"slug": slug})
+    return reverse("web:team_storage", kwargs={"slug": slug})
 
 
 def of_deployment_api(number: int) -> str:

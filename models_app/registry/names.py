@@ -46,6 +46,7 @@ RESERVED = frozenset(
         "runs",
         "search",
         "static",
+        "storage",
         "teams",
         "tfhub",
         "torchhub",

@@ -213,6 +213,11 @@ def set_quota(team: Team | None, *, soft: int | None, hard: int | None, by: Acto
     return row
 
 
+def quota_of_every_team() -> StorageQuota:
+    """What holds for teams without a quota of their own; without limits when nobody set one."""
+    return StorageQuota.objects.filter(team=None).first() or StorageQuota()
+
+
 @transaction.atomic
 def drop_quota(team: Team | None, *, by: Actor) -> None:
     """Let a team have what every team has; without a team, let them have no limit. Site admins only; nothing happens

@@ -13,7 +13,16 @@ from django.utils.safestring import mark_safe
 
 from models_app.http.paging import keyset_page
 from models_app.models import Alias, LegalHold, ModelVersion, RegisteredModel, Stage, VersionMetric
-from models_app.registry import card_template, cards, catalog, holds, lifecycle, metrics, requirements
+from models_app.registry import (
+    card_template,
+    cards,
+    catalog,
+    holds,
+    lifecycle,
+    metrics,
+    requirements,
+    storage_report,
+)
 from models_app.registry.access import Right, get_model, may, may_on
 from models_app.registry.errors import Conflict, Forbidden, Invalid, NotFound
 
@@ -99,7 +108,7 @@ def _revisions(shown: RegisteredModel, in_production: bool) -> list[str]:
 def versions(request: PageRequest, name: str) -> HttpResponse:
     """The table of versions, with the metrics one chooses."""
     shown = get_model(name, by=request.actor)
-    rows = ModelVersion.objects.filter(model=shown).select_related("created_by", "owner")
+    rows = ModelVersion.objects.filter(model=shown).select_related("created_by", "owner", "manifest")
     stage = request.GET.get("stage", "")
     if stage in Stage.values:
         rows = rows.filter(stage=stage)
@@ -122,6 +131,7 @@ def versions(request: PageRequest, name: str) -> HttpResponse:
         "stages": Stage.choices,
         "headline": headline,
         "history": history(points),
+        "held": storage_report.of_model(shown, by=request.actor),
     }
     return render(request, "models/versions.html", context)
 

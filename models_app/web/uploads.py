@@ -45,7 +45,14 @@ def _show(
     request: PageRequest, model: RegisteredModel, form: UploadForm, *, error: RegistryError | None = None
 ) -> HttpResponse:
     base = site_address(request)
-    context = {"model": model, "form": form, "error": error, "section": "models", "base": base}
+    context: dict[str, Any] = {
+        "model": model,
+        "form": form,
+        "error": error,
+        "section": "models",
+        "base": base,
+        "standing": quotas.standing_of(model.team_id),
+    }
     url = f"{base}/api/v1/models/{model.name}/versions"
     context["command"] = (
         f'curl -H "Authorization: Bearer $MODELRY_TOKEN" \\\n'

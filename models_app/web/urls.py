@@ -22,6 +22,7 @@ from . import (
     second_factor,
     security,
     service_accounts,
+    storage,
     teams,
     uploads,
     versions,
@@ -56,6 +57,8 @@ urlpatterns = [
     path(
         "teams/<slug:slug>/service-accounts/<str:username>/", service_accounts.account, name="service_account"
     ),
+    path("teams/<slug:slug>/storage/", storage.of_team, name="team_storage"),
+    path("storage/", storage.of_site, name="storage"),
     path("teams/<slug:slug>/policies/", policies.of_team, name="team_policies"),
     path("teams/<slug:slug>/retention/", retention.of_team, name="team_retention"),
     path("retention/", retention.of_company, name="retention"),

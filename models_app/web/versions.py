@@ -27,6 +27,7 @@ from models_app.registry import (
     requirements,
     retention_plan,
     reviews,
+    storage_report,
 )
 from models_app.registry.access import Right, get_version, may, may_on
 from models_app.registry.artifacts import integrity, storage
@@ -115,6 +116,7 @@ def show(
         ],
         "may_hold": may(actor, Right.HOLD, model.team),
         "goes": retention_plan.announced(shown),
+        "held": storage_report.shown_of_version(shown, by=actor),
         "damaged": integrity.damaged_files(shown),
         "files_cut": bool(shown.manifest) and shown.manifest.file_count > FILES_SHOWN,
         "history": shown.transitions.select_related("version", "by")[:50],

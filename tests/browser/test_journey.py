@@ -161,6 +161,8 @@ PAGES = [
     "/policies/",
     "/retention/",
     "/teams/risk/retention/",
+    "/teams/risk/storage/",
+    "/storage/",
     "/approvals/",
     "/approvals/?tab=asked",
     "/approvals/1/",

@@ -33,6 +33,7 @@ from models_app.registry import (
     reviews,
     runs,
     service_accounts,
+    storage_count,
     webhooks,
 )
 from models_app.registry import people as people_verbs
@@ -73,6 +74,8 @@ ROUTES = {
     "web:team_policies": "/teams/risk/policies/",
     "web:retention": "/retention/",
     "web:team_retention": "/teams/risk/retention/",
+    "web:storage": "/storage/",
+    "web:team_storage": "/teams/risk/storage/",
     "web:help_clients": "/help/clients/",
     "web:run": "/runs/{run}/",
     "web:audit": "/audit/",
@@ -90,6 +93,10 @@ ROUTES = {
     "api:transitions": "/api/v1/models/risk/m0/transitions",
     "api:versions": "/api/v1/models/risk/m0/versions",
     "api:version": "/api/v1/models/risk/m0/versions/1",
+    "api:storage": "/api/v1/storage",
+    "api:storage_team": "/api/v1/storage/teams/risk",
+    "api:storage_model": "/api/v1/storage/models/risk/m0",
+    "api:storage_version": "/api/v1/storage/models/risk/m0/versions/1",
     "api:files": "/api/v1/models/risk/m0/versions/1/files",
     "api:file": "/api/v1/models/risk/m0/versions/1/files/model.bin",
     "api:lineage": "/api/v1/models/risk/m0/versions/1/lineage",
@@ -144,6 +151,7 @@ UNCOUNTED: dict[str, str] = {
     "api:schema": "asks no database",
     "api:docs": "asks no database",
     "api:archive": "streams: its queries are those of api:files",
+    "api:storage_quota": CHANGES,
     "api:rename": CHANGES,
     "api:rollback": CHANGES,
     "api:alias": CHANGES,
@@ -319,6 +327,8 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         "hook": Webhook.objects.order_by("pk")[0].uid,
     }
     there = {name for _, name, _ in ROWS}
+    root_api = Client(headers={"Authorization": f"Bearer {token(people.root)}"})
+    of_root = {"web:leaving": root_page, "web:storage": root_page, "api:storage": root_api}
     found, refused = {}, []
     for name, path in ROUTES.items():
         if name not in there:
@@ -326,7 +336,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         path = path.format(**ids)
         of_admins = name.partition(":")[2].startswith(("audit", "bundle", "webhook", "service"))
         pages, calls = (admin_page, admin_api) if of_admins else (page, api)
-        client = calls if name.startswith("api:") else root_page if name == "web:leaving" else pages
+        client = of_root.get(name, calls if name.startswith("api:") else pages)
         first = client.get(path)  # also warms what is asked for once per process
         read(first)
         if first.status_code != 200:
@@ -341,8 +351,10 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
 def test_costs_stay_as_they_are(people):
     secret = token(people.alice)
     one_of_each(people)
+    storage_count.count()
     with_one = measure(people, secret)
     many_of_each(people)
+    storage_count.count()
     told = query_counts.problems(with_one, measure(people, secret))
     assert not told, "\n".join(told)
 

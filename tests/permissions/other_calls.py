@@ -44,6 +44,21 @@ def keeping(page: str, policy: str, **scope: str) -> dict[str, list[Call]]:
     }
 
 
+def allowing(page: str, quota: str, **scope: str) -> dict[str, list[Call]]:
+    """Set and remove a storage quota."""
+    slug = {"team": "risk"} if scope else {}
+    ask = f"?team={slug['team']}" if slug else ""
+    return {
+        "pages": [form(page, action="save", hard="5 GiB"), form(page, action="drop")],
+        "REST": [rest("PUT", "storage/quota", hard=7 << 30, **slug), rest("DELETE", f"storage/quota{ask}")],
+        "admin": [
+            form(ADMIN + "storagequota/add/", hard="5 GiB", **scope),
+            form(f"{ADMIN}storagequota/{quota}/change/", hard="6 GiB"),
+            form(f"{ADMIN}storagequota/{quota}/delete/", post="yes"),
+        ],
+    }
+
+
 OTHER: dict[str, dict[str, list[Call]]] = {
     # --- Retention
     "read retention policies": {
@@ -56,6 +71,21 @@ OTHER: dict[str, dict[str, list[Call]]] = {
     },
     "say what every team keeps": keeping("/retention/", "{usual}"),
     "say what a team keeps": keeping("/teams/risk/retention/", "{kept}", team="{team}"),
+    # --- Storage
+    "see what a team holds": {
+        "pages": see("/teams/risk/storage/"),
+        "REST": see("/api/v1/storage/teams/risk"),
+    },
+    "see what everybody holds": {
+        "pages": see("/storage/"),
+        "REST": see("/api/v1/storage"),
+        "admin": see(ADMIN + "storageuse/", ADMIN + "storagequota/"),
+    },
+    "see what a model holds": {
+        "REST": see("/api/v1/storage/models/{model}", "/api/v1/storage/models/{model}/versions/1"),
+    },
+    "say what every team may hold": allowing("/storage/", "{quota}"),
+    "say what a team may hold": allowing("/teams/risk/storage/", "{own_quota}", team="{team}"),
     # --- Runs
     "start a run": {
         "REST": [rest("POST", "runs", experiment="fraud")],

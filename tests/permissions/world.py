@@ -30,6 +30,7 @@ from models_app.registry import (
     logged_models,
     policies,
     promotions,
+    quotas,
     retention,
     runs,
     service_accounts,
@@ -131,12 +132,17 @@ class World:
             stage=Stage.STAGING, team=people.risk, keep_last=5, then="archive", by=people.erin
         )
         usual = retention.set_policy(stage=Stage.STAGING, by=people.root)
+        quota, own_quota = (
+            quotas.set_quota(team, soft=None, hard=9 << 40, by=people.root) for team in (None, people.risk)
+        )
         bot = service_accounts.create_account("bot", roles={people.risk: "contributor"}, by=people.erin)
         bots, _ = verbs.create_token(user=bot, name="bot", scopes=["write"], by=people.erin)
         return {
             "bots_token": bots.pk,
             "kept": kept.pk,
             "usual": usual.pk,
+            "quota": quota.pk,
+            "own_quota": own_quota.pk,
             "experiment": fraud.pk,
             "gone": gone.pk,
             "run": run.uid,

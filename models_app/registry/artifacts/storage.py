@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -373,6 +374,20 @@ def forget_aside(sha256: str) -> None:
 def stored() -> Iterator[Kept]:
     """All blobs in storage in the order of their keys, which end with the digest. Raises Unavailable."""
     return store().walk("blobs/sha256/")
+
+
+def room_left() -> tuple[int, int] | None:
+    """Bytes free and in all on the disk that is the store; None for any other, which has no end. Raises Unavailable."""
+    folder = store().folder
+    if folder is None:
+        return None
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError as error:
+        raise Unavailable(f"The folder of artifacts does not answer ({error.strerror}).") from error
+    return usage.free, usage.total
 
 
 def download_address(

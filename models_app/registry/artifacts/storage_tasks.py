@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from models_app.models import StorageTask
-from models_app.registry import retention_work
+from models_app.registry import retention_work, storage_count
 
 from . import integrity, sweep
 
@@ -35,9 +35,16 @@ def _sample(stop: Stop) -> dict[str, Any]:
     return integrity.verify_sample(SAMPLE, rate=SAMPLE_RATE, seconds=SAMPLE_SECONDS, stop=stop).facts()
 
 
-# In this order; the whole storage is listed once a day only.
+def _count(stop: Stop) -> dict[str, Any]:
+    facts = storage_count.count(stop=stop)
+    blobs, size = integrity.total()
+    return facts | {"blobs": blobs, "bytes": size}
+
+
+# In this order: first what asks the database only. The whole storage is listed once a day only.
 TASKS: dict[str, tuple[timedelta, Callable[[Stop], dict[str, Any]]]] = {
     "retention": (timedelta(hours=1), _retention),
+    "count": (timedelta(days=1), _count),
     "sweep": (timedelta(hours=1), _sweep),
     "sweep with listing": (timedelta(days=1), _sweep_all),
     "sample": (timedelta(days=1), _sample),
