@@ -118,23 +118,25 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ARTIFACTS = env.str("MODELRY_ARTIFACTS", default="") or (
     Path(env.str("MODELRY_ARTIFACTS_ROOT", default=str(HOME / "artifacts"))).resolve().as_uri()
 )
+# Where they were before, while they move.
+ARTIFACTS_FALLBACK = env.str("MODELRY_ARTIFACTS_FALLBACK", default="")
+# S3 and Google's libraries find theirs themselves.
+ARTIFACTS_SECRETS = {
+    "connection_string": env.str("AZURE_STORAGE_CONNECTION_STRING", default=""),
+    "account_key": env.str("AZURE_STORAGE_KEY", default=""),
+    "sas_token": env.str("AZURE_STORAGE_SAS_TOKEN", default=""),
+}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
-    "artifacts": artifact_storage(
-        ARTIFACTS,
-        # S3 and Google's libraries find theirs themselves.
-        secrets={
-            "connection_string": env.str("AZURE_STORAGE_CONNECTION_STRING", default=""),
-            "account_key": env.str("AZURE_STORAGE_KEY", default=""),
-            "sas_token": env.str("AZURE_STORAGE_SAS_TOKEN", default=""),
-        },
-    ),
+    "artifacts": artifact_storage(ARTIFACTS, secrets=ARTIFACTS_SECRETS),
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
         else "registry_site.static_files.StaticFiles"
     },
 }
+if ARTIFACTS_FALLBACK:
+    STORAGES["artifacts_fallback"] = artifact_storage(ARTIFACTS_FALLBACK, secrets=ARTIFACTS_SECRETS)
 # Whether clients send to an object store and read from it themselves, at signed addresses, and from which size on.
 DIRECT_TRANSFER = env.bool("MODELRY_DIRECT_TRANSFER", default=True)
 DIRECT_MIN_BYTES = env.int("MODELRY_DIRECT_MIN_BYTES", default=8 << 20)

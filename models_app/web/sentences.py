@@ -119,6 +119,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "storage.restored": "restored",
         "quota.set": "set the storage quota of",
         "quota.dropped": "removed the storage quota of",
+        "storage.moved": "copied to another store",
     },
     "Webhooks and audit": {
         "webhook.created": "created the webhook",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -234,3 +235,39 @@ def test_what_is_abandoned_is_swept(place):
     if place != "azure":  # Blocks are Azure's own to forget.
         with pytest.raises((Invalid, NotFound)):
             arrivals.finish(arrival)
+
+
+class Breaking(io.RawIOBase):
+    """Zeros that end with an error, as those of a source do which turns out damaged or is lost."""
+
+    left = 12 * MIB
+
+    def readable(self):
+        return True
+
+    def tell(self):
+        return 12 * MIB - self.left
+
+    def readinto(self, buffer):
+        count = min(len(buffer), self.left, MIB)
+        if not count:
+            raise LookupError("lost")
+        self.left -= count
+        buffer[:count] = bytes(count)
+        return count
+
+
+@pytest.mark.parametrize("size", [0, 1000, 13 * MIB])
+def test_what_another_store_sends(place, size):
+    content = os.urandom(size)
+    stored = storage.StoredBytes(sha256(content), size)
+    name = storage.blob_name(stored.sha256)
+    if size:
+        with pytest.raises(LookupError):
+            storage.store().bring(
+                io.BufferedReader(Breaking()), name, storage.StoredBytes("0" * 64, 13 * MIB)
+            )
+        assert (blobs(), waiting()) == ([], [])
+    storage.store().bring(io.BytesIO(content), name, stored)
+    assert (blobs(), waiting(), storage.size_of(stored.sha256)) == ([stored.sha256], [], size)
+    assert storage.read(stored.sha256, limit=size + 1) == content

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from models_app.management import progress
+from models_app.management.progress import Bar
 from models_app.registry.artifacts import integrity
 from models_app.registry.artifacts.integrity import Checked, Hit
 from models_app.registry.errors import Unavailable
 from models_app.templatetags.modelry import bytes_
-
-_RATE = re.compile(r"(\d+)([KMG]?)", re.IGNORECASE)
-_TOLD_EVERY = 0.2
 
 
 class Command(BaseCommand):
@@ -42,8 +39,13 @@ class Command(BaseCommand):
     ) -> None:
         blobs, _ = integrity.total()
         wanted = _count(sample, blobs) if sample else blobs
-        told = _Bar(wanted) if sys.stderr.isatty() and not as_json else lambda _: None
-        pace = _rate(rate) if rate else None
+        bar = Bar(wanted) if sys.stderr.isatty() and not as_json else None
+
+        def told(done: Checked) -> None:
+            if bar is not None:
+                bar.show(done.blobs, done.bytes)
+
+        pace = progress.rate(rate) if rate else None
         try:
             if sample:
                 done = integrity.verify_sample(wanted, rate=pace, told=told)
@@ -57,36 +59,11 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-class _Bar:
-    """Progress on a terminal."""
-
-    def __init__(self, wanted: int) -> None:
-        self._wanted, self._last = wanted, 0.0
-
-    def __call__(self, done: Checked) -> None:
-        if time.monotonic() - self._last < _TOLD_EVERY and done.blobs < self._wanted:
-            return
-        self._last = time.monotonic()
-        share = min(done.blobs / self._wanted, 1.0) if self._wanted else 1.0
-        filled = int(30 * share)
-        bar = "#" * filled + "." * (30 - filled)
-        end = "\n" if done.blobs >= self._wanted else ""
-        sys.stderr.write(f"\r[{bar}] {share:4.0%} {done.blobs}/{self._wanted} {bytes_(done.bytes)} {end}")
-        sys.stderr.flush()
-
-
 def _count(text: str, of: int) -> int:
     number = text.removesuffix("%")
     if not number.isdigit() or not int(number) or (text.endswith("%") and int(number) > 100):
         raise CommandError("--sample is a number, or 1% to 100%.")
     return -(-of * int(number) // 100) if text.endswith("%") else min(int(number), of)
-
-
-def _rate(text: str) -> int:
-    match = _RATE.fullmatch(text)
-    if match is None or not int(match[1]):
-        raise CommandError("--rate is a number of bytes per second: 500K, 100M, 1G.")
-    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2].upper()]
 
 
 def _json(done: Checked, hits: list[Hit]) -> str:

@@ -29,7 +29,7 @@ from enum import StrEnum
 from django.conf import settings
 from django.utils import timezone
 
-from models_app.registry.errors import Conflict, Invalid, NotFound, TooLarge
+from models_app.registry.errors import Invalid, NotFound, TooLarge
 
 from . import parts as disk_parts
 from . import storage
@@ -135,12 +135,12 @@ def _waiting(uid: str) -> str:
 def _store(arrival: Arrival) -> DirectStore:
     store = storage.direct_store()
     if store is None:
-        raise Conflict("Files no longer go to the store directly.", next_step="Start the upload again.")
+        raise _ended()  # Files went to a store that is no longer used.
     return store
 
 
 def target(arrival: Arrival, number: int = 1, *, valid: timedelta = VALID) -> Target | None:
-    """Where the client sends part `number` itself; None when it comes through Modelry. Raises Conflict, Unavailable."""
+    """Where the client sends part `number` itself; None when it comes through Modelry. Raises NotFound, Unavailable."""
     if arrival.way in (Way.WHOLE, Way.PARTS):
         return None
     store = _store(arrival)
@@ -365,4 +365,5 @@ def sweep(older_than: timedelta) -> int:
         if found.written_at < before:
             store.remove(found.key)
             removed += 1
-    return removed + store.drop_old_parts(f"{INCOMING}/", before)
+    # Under blobs/ are parts of what a killed process of ours was sending.
+    return removed + sum(store.drop_old_parts(prefix, before) for prefix in (f"{INCOMING}/", "blobs/"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -65,12 +66,15 @@ class Pace:
 
     def __init__(self, rate: int | None) -> None:
         self._rate, self._began, self._read = rate, time.monotonic(), 0
+        self._lock = threading.Lock()
 
     def took(self, count: int) -> None:
-        """So much was read: wait if that was too fast."""
-        self._read += count
+        """So much was read: wait if that was too fast. Any thread may say so."""
+        with self._lock:
+            self._read += count
+            read = self._read
         if self._rate:
-            ahead = self._read / self._rate - (time.monotonic() - self._began)
+            ahead = read / self._rate - (time.monotonic() - self._began)
             if ahead > 0:
                 time.sleep(ahead)
 
@@ -161,7 +165,9 @@ def _check(blob: Blob, done: Checked, pace: Pace) -> None:
         return
     if found and _condemn(blob.pk, found):
         done.damaged.append(blob.pk)
-    elif not found:
+        # Moved aside where it was read; where artifacts were before it may be whole.
+        found = _found(blob.pk, blob.size, pace) if len(storage.places()) > 1 else found
+    if not found:
         blobs.heal([blob.pk])
         done.healed.append(blob.pk)
 

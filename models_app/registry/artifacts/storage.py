@@ -14,7 +14,8 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -49,10 +50,33 @@ class Hash(Protocol):
 
 def store() -> Store:
     """Where artifacts are kept: `STORAGES["artifacts"]`. Raises ImproperlyConfigured when that is none of ours."""
+    return _ours("artifacts")
+
+
+def places() -> list[Store]:
+    """Where artifacts are read: where they are kept, then where they were, as long as that is set."""
+    if "artifacts_fallback" not in settings.STORAGES:
+        return [store()]
+    return [store(), _ours("artifacts_fallback")]
+
+
+def _ours(name: str) -> Store:
     try:
-        found = storages["artifacts"]
+        found = storages[name]
     except InvalidStorageError as error:
         raise ImproperlyConfigured(str(error)) from error
+    return _as_store(found)
+
+
+def made(entry: dict[str, Any]) -> Store:
+    """The store of such an entry of STORAGES. Raises ImproperlyConfigured."""
+    try:
+        return _as_store(storages.create_storage(entry))
+    except InvalidStorageError as error:
+        raise ImproperlyConfigured(str(error)) from error
+
+
+def _as_store(found: Any) -> Store:
     if not isinstance(found, Store):
         raise ImproperlyConfigured(f"{type(found).__name__} keeps no artifacts: see docs/storage.md.")
     return found
@@ -60,10 +84,21 @@ def store() -> Store:
 
 def direct_store() -> DirectStore | None:
     """The store, if clients may send to it and read from it themselves."""
-    found = store()
-    if not (settings.DIRECT_TRANSFER and isinstance(found, DirectStore)):
+    return _direct(store())
+
+
+def _direct(place: Store) -> DirectStore | None:
+    if not (settings.DIRECT_TRANSFER and isinstance(place, DirectStore)):
         return None
-    return found if found.signs() else None
+    return place if place.signs() else None
+
+
+def _holding(sha256: str) -> Store:
+    """The place that has the bytes; where they belong, when none does. Raises Unavailable."""
+    first, *others = places()
+    if others and first.measure(blob_name(sha256)) is None:
+        return next((place for place in others if place.measure(blob_name(sha256)) is not None), first)
+    return first
 
 
 def direct_origin() -> str:
@@ -198,22 +233,34 @@ def _place(whole: Sequence[tuple[Path, StoredBytes]]) -> None:
 
 def _spare(sha256: str) -> None:
     """Bytes that are there already are wanted again. Young ones the sweep spares anyway."""
-    kept = look(sha256)
+    kept = _look(store(), sha256)
     if kept is not None and kept.written_at < timezone.now() - YOUNG:
         wanted.again(sha256)
 
 
-def look(sha256: str) -> Kept | None:
-    """What is in storage, and since when. Raises Unavailable."""
-    return next(iter(store().walk(blob_name(sha256))), None)
+def remove_unless_younger(sha256: str, than: datetime) -> bool:
+    """Remove the bytes where they are; False, and nothing, when any came after `than`. Raises Unavailable.
+
+    Where none are seen none are removed: somebody may just be bringing them there.
+    """
+    found = [(place, kept) for place in places() if (kept := _look(place, sha256)) is not None]
+    if any(kept.written_at > than for _, kept in found):
+        return False
+    for place, _ in found:
+        place.remove(blob_name(sha256))
+    return True
+
+
+def _look(place: Store, sha256: str) -> Kept | None:
+    return next(iter(place.walk(blob_name(sha256))), None)
 
 
 def stays(sha256: str, size: int) -> bool:
-    """Whether so many bytes are there, and stay till something can refer to them. Raises Unavailable."""
-    if size_of(sha256) != size:
+    """Whether so many bytes are where they are kept, and stay till something refers to them. Raises Unavailable."""
+    if store().measure(blob_name(sha256)) != size:
         return False
     _spare(sha256)
-    return size_of(sha256) == size
+    return store().measure(blob_name(sha256)) == size
 
 
 def begin_writing(file: IO[bytes], start: int, length: int) -> None:
@@ -224,7 +271,7 @@ def begin_writing(file: IO[bytes], start: int, length: int) -> None:
 
 def local_path(sha256: str) -> Path | None:
     """The blob's file on this machine, or None when it is not on a disk here. Raises Damaged when it is missing."""
-    folder = store().folder
+    folder = _holding(sha256).folder
     if folder is None:
         return None
     path = folder / blob_name(sha256)
@@ -235,7 +282,7 @@ def local_path(sha256: str) -> Path | None:
 
 def size_of(sha256: str) -> int | None:
     """How many bytes are in storage; None when there are none. Raises Unavailable."""
-    return store().measure(blob_name(sha256))
+    return next((size for place in places() if (size := place.measure(blob_name(sha256))) is not None), None)
 
 
 def open_blob(sha256: str) -> IO[bytes]:
@@ -276,10 +323,10 @@ class BlobStream:
         self._source = self._open() if length else cast(Readable, io.BytesIO())
 
     def _open(self) -> Readable:
-        try:
-            return store().read_from(blob_name(self._sha256), start=self._at, length=self._left)
-        except FileNotFoundError as error:
-            raise _missing(self._sha256) from error
+        for place in places():
+            with suppress(FileNotFoundError):
+                return place.read_from(blob_name(self._sha256), start=self._at, length=self._left)
+        raise _missing(self._sha256)
 
     def __enter__(self) -> BlobStream:
         return self
@@ -358,17 +405,19 @@ def exists(sha256: str) -> bool:
 
 def delete(sha256: str) -> None:
     """Remove the bytes; missing ones are no error. Raises Unavailable."""
-    store().remove(blob_name(sha256))
+    for place in places():
+        place.remove(blob_name(sha256))
 
 
 def move_aside(sha256: str) -> None:
-    """Take damaged bytes from where they are read, and keep them. Raises Unavailable."""
-    store().move(blob_name(sha256), aside_name(sha256))
+    """Take damaged bytes from where they are read, and keep them; elsewhere they may be whole. Raises Unavailable."""
+    _holding(sha256).move(blob_name(sha256), aside_name(sha256))
 
 
 def forget_aside(sha256: str) -> None:
     """Remove what was moved aside. Raises Unavailable."""
-    store().remove(aside_name(sha256))
+    for place in places():
+        place.remove(aside_name(sha256))
 
 
 def stored() -> Iterator[Kept]:
@@ -398,8 +447,10 @@ def download_address(
     None where there is none: the store signs nothing (a disk), direct transfer is off, or the blob is too small for it
     to pay. Raises Damaged when the blob is missing or has another size, Unavailable.
     """
-    direct = direct_store()
-    if direct is None or size < settings.DIRECT_MIN_BYTES:
+    if not settings.DIRECT_TRANSFER or size < settings.DIRECT_MIN_BYTES:
+        return None
+    direct = _direct(_holding(sha256))
+    if direct is None:
         return None
     there = direct.measure(blob_name(sha256))
     if there is None:

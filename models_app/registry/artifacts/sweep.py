@@ -264,11 +264,8 @@ def _takes_bytes(blob: Blob) -> bool:
     """
     if blob.condemned_at is None or blob.touched_at > blob.condemned_at:
         return False
-    kept = storage.look(blob.pk)
-    if kept is not None:
-        if kept.written_at > blob.condemned_at:
-            return False
-        storage.delete(blob.pk)
+    if not storage.remove_unless_younger(blob.pk, blob.condemned_at):
+        return False
     if blob.damaged_at is not None:
         storage.forget_aside(blob.pk)
     return True

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import BinaryIO, ClassVar, Protocol
 
 from models_app.registry.errors import OutOfSpace, Unavailable
 
@@ -90,6 +90,13 @@ class Store(ABC):
 
         Of such it tells `again` first, and looks whether they are there still: the sweep may be about to remove them.
         All is there for good when this returns. Raises Unavailable.
+        """
+
+    @abstractmethod
+    def bring(self, source: BinaryIO, key: str, stored: StoredBytes) -> None:
+        """Stream what is to be there, whatever was; whole or not at all, also when reading it raises something.
+
+        Raises what reading does, Unavailable.
         """
 
     @abstractmethod

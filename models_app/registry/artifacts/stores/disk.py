@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import uuid
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 
-from .base import Again, Kept, Readable, Store, StoredBytes, nobody_asks
+from .base import PIECE, Again, Kept, Readable, Store, StoredBytes, nobody_asks, room
 
 SIDE_BY_SIDE = 8
 
@@ -36,6 +38,17 @@ class DiskStore(FileSystemStorage, Store):
             there = self.measure_again(key, stored, again) == stored.size
             folders.update(_move_into_place(path, self.root / key, there=there))
         _sync(folders)
+
+    def bring(self, source: BinaryIO, key: str, stored: StoredBytes) -> None:
+        path = self.root / "incoming" / f"{uuid.uuid4().hex}.part"
+        try:
+            with room():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as file:
+                    shutil.copyfileobj(source, file, PIECE)
+            self.keep([(path, key, stored)])
+        finally:
+            path.unlink(missing_ok=True)
 
     def measure(self, key: str) -> int | None:
         try:

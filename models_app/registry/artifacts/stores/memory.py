@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage
@@ -22,6 +22,9 @@ class MemoryStore(InMemoryStorage, Store):
                 self.delete(key)
                 self.save(key, ContentFile(path.read_bytes()))
             path.unlink(missing_ok=True)
+
+    def bring(self, source: BinaryIO, key: str, stored: StoredBytes) -> None:
+        self.save(key, ContentFile(source.read()))
 
     def measure(self, key: str) -> int | None:
         return self.size(key) if self.exists(key) else None

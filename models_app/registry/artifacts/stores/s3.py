@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
@@ -36,6 +36,8 @@ from .base import (
 
 # Up to here a file goes in one request, with its digest as we know it; above, in parts that each have one.
 ONE_REQUEST = 64 << 20
+SMALL = 8 << 20
+MOST_PARTS = 9_000
 GONE = {"NoSuchKey", "NoSuchUpload", "NotFound", "404", "InvalidRange", "416", "412"}
 THERE_ALREADY = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
 BAD_PARTS = {"EntityTooSmall", "InvalidPart", "InvalidPartOrder"}
@@ -125,6 +127,25 @@ class S3Store(S3Storage, DirectStore):
                     # Somebody else may have stored the same bytes meanwhile.
                     if _said(error)[0] not in THERE_ALREADY:
                         raise
+
+    def bring(self, source: BinaryIO, key: str, stored: StoredBytes) -> None:
+        if stored.size <= SMALL:
+            body, digest = source.read(), _base64(stored.sha256)
+            with self._asking():
+                self.client.put_object(**self._at(key), Body=body, ChecksumSHA256=digest)
+            return
+        piece = max(SMALL, -(-stored.size // MOST_PARTS))
+        config = TransferConfig(multipart_threshold=SMALL, multipart_chunksize=piece, max_concurrency=2)
+        # Else it would hold ten of them.
+        config.max_in_memory_upload_chunks = 2
+        with self._asking():
+            self.client.upload_fileobj(
+                source,
+                self.bucket_name,
+                self._named(key),
+                ExtraArgs={"ChecksumAlgorithm": "SHA256"},
+                Config=config,
+            )
 
     def measure(self, key: str) -> int | None:
         found = self.state(key)
