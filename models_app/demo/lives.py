@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from models_app.models import ModelVersion, Run, Stage
-from models_app.registry import access, catalog, lifecycle, promotions, runs
+from models_app.registry import access, catalog, deployments, lifecycle, promotions, runs
 from models_app.registry.access import Actor
 from models_app.registry.artifacts import storage
 from models_app.registry.artifacts.blobs import StoredFile
 from models_app.registry.metrics import higher_is_better
 
-from . import artifacts
+from . import artifacts, serving
 from .cards import PII_NOTES, card
 from .story import BASES, LEADS, Story
 
@@ -57,6 +57,7 @@ def _stages(
     if fate in ("d", "g"):
         return
     approver = actors["approver" if index % 3 else LEADS[story.team]]
+    robot, model = actors[serving.DEPLOYER], version.model
     yield made + timedelta(hours=3)
     promotions.move(
         version,
@@ -64,21 +65,25 @@ def _stages(
         by=actors[story.owner],
         reason="Offline evaluation passed; shadow traffic from now on.",
     )
+    yield from serving.rolled_out(model, made + timedelta(hours=3), robot)
     if fate == "s":
         return
-    yield made + timedelta(hours=30)
+    promoted = made + timedelta(hours=30)
+    yield promoted
     promotions.move(version, to=Stage.PRODUCTION, by=approver, reason=_description(story, index))
-    host = story.name.replace("/", "-")
-    endpoint = f"https://serving.acme.example/{host}/v{version.number}"
-    catalog.update_version(version, metadata={"serving_endpoint": endpoint}, by=actors[story.owner])
-    lifecycle.set_alias(version.model, name="champion", version=version, by=actors[story.owner])
-    if fate != "r":
-        return
-    yield made + timedelta(hours=41)
-    lifecycle.rollback(version.model, by=approver, reason=story.trouble)
-    former = lifecycle.current_production(version.model)
-    assert former is not None
-    lifecycle.set_alias(version.model, name="champion", version=former, by=actors[story.owner])
+    lifecycle.set_alias(model, name="champion", version=version, by=actors[story.owner])
+    if fate == "f":
+        yield from serving.not_rolled_out(model, promoted, robot, story.trouble)
+    else:
+        yield from serving.rolled_out(model, promoted, robot)
+    if fate == "r":
+        yield made + timedelta(hours=41)
+        deployments.roll_back(model, by=approver, reason=story.trouble)
+        yield from serving.rolled_out(model, made + timedelta(hours=41), robot)
+    if fate in "fr":
+        former = lifecycle.current_production(model)
+        assert former is not None
+        lifecycle.set_alias(model, name="champion", version=former, by=actors[story.owner])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from models_app.registry import notices, people, service_accounts, storage_count
 from models_app.registry.access import Actor
 from models_app.registry.search import index as search_index
 
-from . import governance
+from . import governance, serving
 from .lives import live
 from .logins import LOGINS, PASSWORD
 from .story import MACHINES, PEOPLE, STORIES, TEAMS
@@ -64,6 +64,7 @@ def load(*, progress: Callable[[int, int], None] = lambda done, total: None) -> 
     start = now - timedelta(days=DAYS)
     with at(start):
         actors = _people()
+        serving.set_up(actors)
     # Stories wait at the moment of what they do next; the one whose moment comes first goes on.
     waiting = []
     for number, story in enumerate(STORIES):
@@ -80,7 +81,9 @@ def load(*, progress: Callable[[int, int], None] = lambda done, total: None) -> 
                 heapq.heappush(waiting, (following, number, telling))
             else:
                 progress(max(0, len(STORIES) - len(waiting)), len(STORIES))
+        serving.freeze(actors, at=at, now=now)
         governance.tell(actors, at=at, now=now)
+        serving.tell(actors, at=at, now=now)
     storage_count.count()
     _all_told()
 
@@ -116,7 +119,7 @@ def _people() -> dict[str, Actor]:
                 username, name=f"{first} {last}", roles=given, by=system
             )
             people.create_token(
-                user=users[username], name="training cluster", scopes=["read", "write"], by=system
+                user=users[username], name=MACHINES[username], scopes=["read", "write"], by=system
             )
             continue
         users[username] = people.create_user(

@@ -1,7 +1,8 @@
 """The demo company: who works there, which models it has, and what happened to them. Data only; loader.py tells it.
 
 A model's `path` is its life, a letter per version, oldest first: p went through staging to production, r too and was
-rolled back, s is in staging, d stayed in dev, g lacks what production demands.
+rolled back, f failed when it was deployed and went back by itself, s is in staging, d stayed in dev, g lacks what
+production demands.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ PEOPLE: dict[str, tuple[str, str, dict[str, str]]] = {
     "tomas": ("Tomás", "Silva", {"growth": "admin", "discovery": "contributor"}),
     "hanna": ("Hanna", "Koch", {"platform": "admin", "vision": "owner"}),
     "nightly-training": ("Nightly", "Training", dict.fromkeys(TEAMS, "contributor")),
+    "rollout": ("Rollout", "Robot", dict.fromkeys(TEAMS, "contributor")),
 }
 # Who leads a team and decides there beside the approver.
 LEADS = {"risk": "li.wei", "vision": "jonas", "discovery": "priya", "growth": "tomas", "platform": "hanna"}
 # These call the API, people use pages.
-MACHINES = {"nightly-training"}
+MACHINES = {"nightly-training": "training cluster", "rollout": "deployments"}
 
 
 @dataclass(frozen=True)
@@ -365,7 +367,7 @@ STORIES: tuple[Story, ...] = (
         "ranking",
         "lightgbm",
         "priya",
-        "dppdpprps",
+        "dppdppfps",
         {"ndcg": (0.432, 0.497), "mrr": (0.388, 0.441), "latency_ms": (15, 16)},
         "clicks",
         tags=("ranking", "real-time"),

@@ -7,8 +7,8 @@ from django.urls import reverse
 from models_app.demo import artifacts, loader
 from models_app.demo.logins import LOGINS, PASSWORD
 from models_app.demo.story import STORIES
-from models_app.models import ModelVersion, RegisteredModel, Role, StageTransition, Team, User
-from models_app.registry import catalog, requirements
+from models_app.models import Deployment, ModelVersion, RegisteredModel, Role, StageTransition, Team, User
+from models_app.registry import catalog, deployment_views, requirements
 from models_app.registry.access import Actor
 from models_app.registry.people import find_token
 
@@ -28,6 +28,11 @@ def test_the_company_is_believable_and_loaded_once(client, capsys):
     ]
     assert 3 <= len(lacking) <= 40
     assert not [version for version in lacking if version.stage == "production"]
+    # Nothing is on its way: nobody is there to report, and time would run out.
+    there = {"live", "queued", "failed", "rolled_back", "superseded"}
+    assert {row.state for row in Deployment.objects.all()} == there
+    admin = Actor.of(User.objects.get(username="admin"), door="shell")
+    assert deployment_views.drifting(by=admin).count() == 1
     assert loader.is_loaded()
     call_command("seed_demo", verbosity=1)
     assert RegisteredModel.objects.count() == 30
