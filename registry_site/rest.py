@@ -30,6 +30,8 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "WebhookKindEnum": "models_app.models.webhooks.WebhookKind",
+        "DeliveryStateEnum": "models_app.models.webhooks.DeliveryState",
         "StageEnum": "models_app.models.lifecycle.Stage",
         "RoleEnum": "models_app.models.people.Role",
         "ServiceRoleEnum": ["viewer", "contributor", "owner"],

@@ -125,6 +125,12 @@ PATHS = {
     "hook": OpenApiParameter(
         "uid", {"type": "string", "pattern": "^[0-9a-f-]{36}$"}, OpenApiParameter.PATH, description="Its id."
     ),
+    "delivery": OpenApiParameter(
+        "delivery",
+        {"type": "string", "pattern": "^[0-9a-f-]{36}$"},
+        OpenApiParameter.PATH,
+        description="A message's id.",
+    ),
     "id": OpenApiParameter(
         "id",
         {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},

@@ -26,6 +26,7 @@ from .checks import CheckList
 from .compare import Compare
 from .compliance import BundleDownload, Compliance
 from .datasets import DatasetDetail, DatasetList
+from .deliveries import DeliveriesAgain, DeliveryAgain, DeliveryDetail, DeliveryList
 from .deployments import (
     DeploymentCallOff,
     DeploymentDetail,
@@ -74,7 +75,7 @@ from .versions import (
     VersionMetrics,
     VersionRequirements,
 )
-from .webhooks import WebhookDetail, WebhookList, WebhookTest
+from .webhooks import WebhookDetail, WebhookList, WebhookRotate, WebhookTest
 
 
 class ModelName:
@@ -228,6 +229,15 @@ v1 = [
     path("webhooks", WebhookList.as_view(), name="webhooks"),
     path("webhooks/<str:uid>", WebhookDetail.as_view(), name="webhook"),
     path("webhooks/<str:uid>/test", WebhookTest.as_view(), name="webhook_test"),
+    path("webhooks/<str:uid>/rotate", WebhookRotate.as_view(), name="webhook_rotate"),
+    path("webhooks/<str:uid>/redeliver", DeliveriesAgain.as_view(), name="deliveries_again"),
+    path("webhooks/<str:uid>/deliveries", DeliveryList.as_view(), name="deliveries"),
+    path("webhooks/<str:uid>/deliveries/<str:delivery>", DeliveryDetail.as_view(), name="delivery"),
+    path(
+        "webhooks/<str:uid>/deliveries/<str:delivery>/redeliver",
+        DeliveryAgain.as_view(),
+        name="delivery_again",
+    ),
 ]
 
 app_name = "api"

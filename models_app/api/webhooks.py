@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from models_app.models import Webhook, WebhookScheme, WebhookStatus
+from models_app.models import Stage, Webhook, WebhookKind, WebhookScheme, WebhookStatus
 from models_app.registry import hook_fields, people, webhooks
 from models_app.registry.errors import Invalid
 
@@ -34,6 +34,10 @@ class WebhookSerializer(serializers.ModelSerializer):
         allow_null=True,
         help_text="Hears of this team's models; null: of all.",
     )
+    models = serializers.ListField(
+        source="model_patterns", child=serializers.CharField(), help_text="Patterns of names; none: all."
+    )
+    stages = serializers.ListField(child=serializers.CharField(), help_text="None: all.")
     created_by = fields.person("created_by")
 
     class Meta:
@@ -44,8 +48,15 @@ class WebhookSerializer(serializers.ModelSerializer):
             "description",
             "url",
             "scheme",
+            "kind",
+            "ref",
             "events",
+            "models",
+            "stages",
             "status",
+            "pause_reason",
+            "failing_since",
+            "former_secret_until",
             "team",
             "created_at",
             "created_by",
@@ -55,9 +66,11 @@ class WebhookSerializer(serializers.ModelSerializer):
 
 
 class NewWebhookSerializer(WebhookSerializer):
-    """A new webhook with its secret, which is shown this once."""
+    """A webhook with its new secret, which is shown this once."""
 
-    secret = serializers.SerializerMethodField(help_text="Receivers check signatures with it.")
+    secret = serializers.SerializerMethodField(
+        help_text="Receivers check signatures with it; empty for kinds that sign nothing."
+    )
 
     class Meta(WebhookSerializer.Meta):
         fields = [*WebhookSerializer.Meta.fields, "secret"]
@@ -65,11 +78,28 @@ class NewWebhookSerializer(WebhookSerializer):
 
     @extend_schema_field(serializers.CharField())
     def get_secret(self, hook: Webhook) -> str:
-        return webhooks.secret_of(hook)
+        # What other kinds call with was never ours to tell.
+        return webhooks.secret_of(hook) if hook.kind == WebhookKind.GENERIC else ""
 
 
-SECRET = "whsec_ and the base64 of 24 to 64 random bytes."
+SECRET = "whsec_ and the base64 of 24 to 64 random bytes; for GitHub and GitLab the token to call with."
 EVENTS = "Names of events, as docs/webhooks.md lists them."
+
+
+def _filters() -> dict[str, serializers.Field]:
+    return {
+        "models": serializers.ListField(
+            child=Text(max_length=hook_fields.MAX_PATTERN),
+            required=False,
+            max_length=hook_fields.MAX_PATTERNS,
+            help_text="Patterns of models' names, as vision/*; none: all.",
+        ),
+        "stages": serializers.ListField(
+            child=serializers.ChoiceField(Stage.choices),
+            required=False,
+            help_text="Only of moves from or to these; what is about no stage comes all the same. None: all.",
+        ),
+    }
 
 
 class WebhookIn(Strict):
@@ -78,14 +108,21 @@ class WebhookIn(Strict):
         max_length=2000, help_text="Where messages go; a public address unless an operator allows others."
     )
     events = serializers.ListField(child=Text(max_length=100), help_text=EVENTS, max_length=100)
+    kind = serializers.ChoiceField(WebhookKind.choices, required=False, help_text="Who receives it.")
+    ref = Text(required=False, max_length=255, help_text="The branch or tag that a GitLab pipeline runs on.")
     description = Text(required=False, max_length=hook_fields.MAX_DESCRIPTION)
-    secret = Text(required=False, max_length=100, help_text=f"{SECRET} One is made up unless given.")
+    secret = Text(
+        required=False, max_length=hook_fields.MAX_SECRET, help_text=f"{SECRET} Made up unless given."
+    )
     status = serializers.ChoiceField(WebhookStatus.choices, required=False)
     team = Text(
         required=False,
         max_length=64,
         help_text="Slug. Unless given: the whole site's for site admins, else the team that one is admin of.",
     )
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return {**super().get_fields(), **_filters()}
 
 
 class WebhookChange(Strict):
@@ -95,8 +132,22 @@ class WebhookChange(Strict):
         child=Text(max_length=100), required=False, help_text=EVENTS, max_length=100
     )
     description = Text(required=False, max_length=hook_fields.MAX_DESCRIPTION)
+    ref = Text(required=False, max_length=255)
     secret = Text(required=False, max_length=hook_fields.MAX_SECRET, help_text=SECRET)
     status = serializers.ChoiceField(WebhookStatus.choices, required=False)
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return {**super().get_fields(), **_filters()}
+
+
+class WebhookRotation(Strict):
+    hours = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=webhooks.MAX_HOURS,
+        help_text="So long the former secret signs too; 24 unless given.",
+    )
+    secret = Text(required=False, max_length=100, help_text="The new one; made up unless given.")
 
 
 class WebhookTestIn(Strict):
@@ -152,12 +203,7 @@ class WebhookList(Listing):
         "answer is kept.",
     )
     def post(self, request: Any) -> Response:
-        if "Idempotency-Key" in request.headers:
-            raise Invalid(
-                "Idempotency-Key",
-                "A secret is shown once and never kept readable, so this request cannot be repeated.",
-                next_step="Send it without the key; delete the webhook whose answer was lost.",
-            )
+        _refuse_key(request, "Send it without the key; delete the webhook whose answer was lost.")
         body = self.sent(WebhookIn)
         slug = body.pop("team", "")
         team = people.get_team(slug, by=self.actor) if slug else None
@@ -166,6 +212,15 @@ class WebhookList(Listing):
         )
         shown = self.show(NewWebhookSerializer, hook)
         return Response(shown, status=201, headers={"Cache-Control": "no-store"})
+
+
+def _refuse_key(request: Any, next_step: str) -> None:
+    if "Idempotency-Key" in request.headers:
+        raise Invalid(
+            "Idempotency-Key",
+            "A secret is shown once and never kept readable, so this request cannot be repeated.",
+            next_step=next_step,
+        )
 
 
 class WebhookDetail(Door):
@@ -204,6 +259,24 @@ class WebhookDetail(Door):
     def delete(self, request: Any, uid: str) -> Response:
         webhooks.delete_webhook(webhooks.get_webhook(uid, by=self.actor), by=self.actor)
         return Response(status=204)
+
+
+class WebhookRotate(Door):
+    @operation(
+        "Replace a webhook's secret",
+        tag=TAG,
+        name="webhooks_rotate",
+        takes=WebhookRotation,
+        answers=NewWebhookSerializer,
+        path="hook",
+        description="For some hours messages carry signatures of both. The new secret is in this answer only.",
+    )
+    def post(self, request: Any, uid: str) -> Response:
+        _refuse_key(request, "Send it without the key; where the answer was lost, replace the secret again.")
+        body = self.sent(WebhookRotation)
+        hook = webhooks.get_webhook(uid, by=self.actor)
+        shown = self.show(NewWebhookSerializer, webhooks.rotate_secret(hook, by=self.actor, **body))
+        return Response(shown, headers={"Cache-Control": "no-store"})
 
 
 class WebhookTest(Door):

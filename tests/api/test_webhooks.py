@@ -132,3 +132,67 @@ def test_mlflows_api_does_not_know_them(api, people):
     governance = {"entity": "PROMOTION", "action": "REQUESTED"}
     refusal = api.root.post(there, {"name": "x", "url": "http://127.0.0.1/", "events": [governance]})
     assert refusal.status_code == 400
+
+
+def test_a_secret_is_replaced_while_both_are_valid(api, people, told):
+    made = api.erin.post(HOOKS, body(told.url)).json()
+    at = f"{HOOKS}/{made['id']}"
+    rotated = api.erin.post(f"{at}/rotate", {"hours": 2})
+    assert rotated["Cache-Control"] == "no-store"
+    new = rotated.json()
+    assert new["former_secret_until"] > new["updated_at"]
+    assert api.erin.post(f"{at}/test", {}).json()["ok"] is True
+    signatures = told.received[0].headers["webhook-signature"].split(" ")
+    for secret, signature in zip((new["secret"], made["secret"]), signatures, strict=True):
+        told.received[0].headers["webhook-signature"] = signature
+        assert verify(told.received[0], secret)
+    assert "secret" not in api.erin.get(at).json()
+    refused(api.erin.post(f"{at}/rotate", {"hours": 10_000}), 400, fields={"hours"})
+    refused(api.erin.post(f"{at}/rotate", {}, headers={"Idempotency-Key": "x"}), 400)
+
+
+def test_what_was_given_up_is_looked_at_and_sent_again(api, people, told):
+    hook = api.erin.post(HOOKS, body(told.url, models=["risk/f*"], stages=["production"])).json()
+    at = f"{HOOKS}/{hook['id']}"
+    assert (hook["models"], hook["stages"], hook["kind"]) == (["risk/f*"], ["production"], "generic")
+    told.answer(404)
+    for name in ("risk/fraud", "risk/other"):
+        model = builders.model(name, by=people.alice)
+        promotions.ask(builders.complete_version(model, by=people.bob), to="production", by=people.bob)
+    dispatch()
+    deliver()
+    (dead,) = items(api.erin.get(f"{at}/deliveries?state=failed"))
+    assert (dead["status"], dead["attempts"], dead["due_at"]) == (404, 1, None)
+    assert items(api.erin.get(f"{at}/deliveries?state=waiting")) == []
+    (attempt,) = api.erin.get(f"{at}/deliveries/{dead['id']}").json()["log"]
+    assert (attempt["status"], attempt["url"], attempt["error"]) == (
+        404, told.url, "Answered with status 404."
+    )  # fmt: skip
+    assert hook["secret"] not in str(attempt)
+    told.answer(200)
+    assert api.erin.post(f"{at}/deliveries/{dead['id']}/redeliver").json() == {"queued": 1}
+    deliver()
+    assert told.received[0].body == told.received[1].body
+    assert items(api.erin.get(f"{at}/deliveries"))[0]["state"] == "delivered"
+    assert api.erin.post(f"{at}/redeliver").json() == {"queued": 0}
+    refused(api.dave.get(f"{at}/deliveries"), 403)
+    refused(api.erin.get(f"{at}/deliveries/nothing"), 404)
+
+
+def test_pipelines_and_chats_are_told_in_their_own_way(api, people, told):
+    ours = {"name": "ci", "events": ["version.promoted"]}
+    gitlab = {
+        **ours,
+        "kind": "gitlab",
+        "url": f"{told.url}/api/v4/projects/7/trigger/pipeline",
+        "ref": "main",
+        "secret": "glptt-1",
+    }
+    made = api.erin.post(HOOKS, gitlab)
+    assert (made.status_code, made.json()["secret"]) == (201, "")
+    assert api.erin.post(f"{HOOKS}/{made.json()['id']}/test", {}).json()["ok"] is True
+    assert told.received[0].headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert b"token=glptt-1" in told.received[0].body
+    refused(api.erin.post(HOOKS, {**gitlab, "ref": ""}), 400, fields={"ref"})
+    refused(api.erin.post(HOOKS, {**gitlab, "kind": "github"}), 400, fields={"url", "ref"})
+    assert api.erin.post(HOOKS, {**ours, "kind": "slack", "url": told.url}).status_code == 201

@@ -4,12 +4,16 @@ A new address that answers GET goes into ROUTES (by URL name, with a path that h
 with the reason. `WRITE=1 script/test tests/house/test_query_counts.py` writes query_counts.json anew.
 """
 
+import uuid
+
 import pytest
 from django.test import Client
 
 from models_app.models import (
     AuditCheckpoint,
     Dataset,
+    Delivery,
+    DeliveryAttempt,
     Deployment,
     LegalHold,
     Policy,
@@ -131,6 +135,8 @@ ROUTES = {
     "api:tokens": "/api/v1/tokens",
     "api:webhooks": "/api/v1/webhooks",
     "api:webhook": "/api/v1/webhooks/{hook}",
+    "api:deliveries": "/api/v1/webhooks/{hook}/deliveries",
+    "api:delivery": "/api/v1/webhooks/{hook}/deliveries/{message}",
     "api:teams": "/api/v1/teams",
     "api:team": "/api/v1/teams/risk",
     "api:service_accounts": "/api/v1/teams/risk/service-accounts",
@@ -172,6 +178,9 @@ UNCOUNTED: dict[str, str] = {
     "api:service_token_rotate": CHANGES,
     "web:service_account_create": CHANGES,
     "api:webhook_test": CHANGES,
+    "api:webhook_rotate": CHANGES,
+    "api:deliveries_again": CHANGES,
+    "api:delivery_again": CHANGES,
     "api:environment_claim": CHANGES,
     "api:deployment_rollback": CHANGES,
     "api:deployment_start": CHANGES,
@@ -259,6 +268,10 @@ def service_account(people, name: str) -> None:
 def webhook(people) -> None:
     url, events = "https://93.184.215.14/hook", ["promotion.requested"]
     webhooks.create_webhook("hook", url=url, events=events, scheme="standard", by=people.erin)
+    message = Delivery.objects.create(
+        webhook=Webhook.objects.earliest("pk"), uid=str(uuid.uuid4()), name=events[0], body="{}"
+    )
+    DeliveryAttempt.objects.create(delivery=message, at=message.created_at, url=url)
 
 
 def deployed(people) -> None:
@@ -325,6 +338,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         "retention": RetentionPolicy.objects.order_by("pk")[0].pk,
         "hold": LegalHold.objects.order_by("pk")[0].pk,
         "hook": Webhook.objects.order_by("pk")[0].uid,
+        "message": Delivery.objects.order_by("pk")[0].uid,
     }
     there = {name for _, name, _ in ROWS}
     root_api = Client(headers={"Authorization": f"Bearer {token(people.root)}"})
@@ -334,7 +348,7 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         if name not in there:
             continue
         path = path.format(**ids)
-        of_admins = name.partition(":")[2].startswith(("audit", "bundle", "webhook", "service"))
+        of_admins = name.partition(":")[2].startswith(("audit", "bundle", "webhook", "deliver", "service"))
         pages, calls = (admin_page, admin_api) if of_admins else (page, api)
         client = of_root.get(name, calls if name.startswith("api:") else pages)
         first = client.get(path)  # also warms what is asked for once per process

@@ -225,7 +225,12 @@ OTHER: dict[str, dict[str, list[Call]]] = {
     "revoke another's token": {"admin": [act("apitoken", "revoke", "{token}")]},
     # --- Webhooks
     "read webhooks": {
-        "REST": see("/api/v1/webhooks", "/api/v1/webhooks/{signed}"),
+        "REST": see(
+            "/api/v1/webhooks",
+            "/api/v1/webhooks/{signed}",
+            "/api/v1/webhooks/{hook}/deliveries",
+            "/api/v1/webhooks/{hook}/deliveries/d-1",
+        ),
         "MLflow": see("/api/2.0/mlflow/webhooks", "/api/2.0/mlflow/webhooks/{hook}"),
     },
     "make a webhook": {
@@ -246,6 +251,9 @@ OTHER: dict[str, dict[str, list[Call]]] = {
         "REST": [
             rest("PATCH", "webhooks/{signed}", name="other"),
             rest("DELETE", "webhooks/{signed}"),
+            rest("POST", "webhooks/{signed}/rotate"),
+            rest("POST", "webhooks/{hook}/deliveries/d-1/redeliver"),
+            *quiet(rest("POST", "webhooks/{hook}/redeliver")),
             *quiet(rest("POST", "webhooks/{signed}/test")),
         ],
         "MLflow": [
