@@ -1,7 +1,8 @@
 """modelry: push and pull models from the command line.
 
 Exit codes: 0 done, 1 unexpected, 2 wrong usage, 3 refused (no right, not found, invalid), 4 a policy is unmet or a
-request waits for a decision, 5 the registry cannot be reached, 6 bytes are damaged, 7 local files.
+request waits for a decision, 5 the registry cannot be reached, 6 bytes are damaged, 7 local files, 8 a deployment
+failed (deploy-agent --once).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from .cache import Cache, default_folder
 from .ci import facts
+from .deploy_agent import agent_options, run_agent
 from .pull import Pull, as_json, explain, split_name
 from .push import Push, find_files, promote
 from .transfer import LOCAL, OK, UNMET, USAGE, Failure, Progress, Server, size
@@ -50,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
         "login", help="keep address and token; the token is asked for, or read from a pipe"
     )
     login.add_argument("address", metavar="URL")
-    for command in (pull, why):
+    agent = commands.add_parser("deploy-agent", help="keep a machine in step with what is declared")
+    agent_options(agent)
+    for command in (pull, why, agent):
         _common(command)
     return top
 
@@ -86,6 +90,8 @@ def _push_options(command: argparse.ArgumentParser, *, ci: bool) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; returns the exit code."""
     chosen = parser().parse_args(arguments)
+    # What the agent answers is its log, a line each.
+    as_told = getattr(chosen, "json", False) and chosen.command != "deploy-agent"
     try:
         if chosen.command == "login":
             return _login(chosen)
@@ -94,15 +100,17 @@ def main(arguments: list[str] | None = None) -> int:
         server = _server(chosen)
         if chosen.command == "explain":
             return _explain(server, chosen)
+        if chosen.command == "deploy-agent":
+            return run_agent(server, chosen)
         cache = Cache(default_folder(dict(os.environ)))
         try:
             return _pull(server, cache, chosen) if chosen.command == "pull" else _push(server, cache, chosen)
         finally:
             cache.close()
     except Failure as failure:
-        return _failed(failure, as_told=getattr(chosen, "json", False))
+        return _failed(failure, as_told=as_told)
     except OSError as error:
-        return _failed(Failure(str(error), LOCAL), as_told=getattr(chosen, "json", False))
+        return _failed(Failure(str(error), LOCAL), as_told=as_told)
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from here.", file=sys.stderr)
         return 130

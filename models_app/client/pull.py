@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from .cache import Cache
+from .cache import Cache, hash_file
 from .push import in_parallel
 from .transfer import DAMAGED, LOCAL, PIECE, USAGE, Failure, Progress, Server
 
@@ -23,6 +23,7 @@ SEGMENT = 64 << 20
 # So many small files come as one archive, if it holds little else.
 SMALL, MANY = 4 << 20, 20
 NOTHING = hashlib.sha256().hexdigest()
+File = tuple[str, str, int]
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -40,6 +41,33 @@ def safe_path(path: str) -> str:
     if hidden or not path or any(part in ("", ".", "..") for part in parts):
         raise Failure(f"The registry names a file {ascii(path)[:100]}: refused.", DAMAGED)
     return path
+
+
+def is_digest(text: object) -> bool:
+    """A SHA-256 in hexadecimal."""
+    return isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+def check_listing(files: list[File], digest: str) -> None:
+    """Raises Failure unless the listing is the one that the digest of a version is of: then its files are, too."""
+    listing = hashlib.sha256()
+    for path, sha256, size in sorted(files, key=lambda file: file[0].encode()):
+        listing.update(f"{sha256} {size} {path}\n".encode())
+    if listing.hexdigest() != digest:
+        raise Failure(f"The files listed are not those of the digest {digest}.", DAMAGED)
+
+
+def _holds(folder: Path, files: list[File]) -> bool:
+    """Whether the folder holds these files, byte for byte, and no others."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    if there != {path for path, _, _ in files}:
+        return False
+    return all(
+        (folder / path).stat().st_size == size and hash_file(folder / path) == sha256
+        for path, sha256, size in files
+    )
 
 
 @dataclass
@@ -133,13 +161,32 @@ class Pull:
         self._check_target(target, force=force)
         version: dict[str, Any] = self.server.ask("GET", f"models/{quote(name)}/versions/{quote(revision)}")
         base = f"models/{quote(version['model'])}/versions/{version['version']}/files"
-        files = [(safe_path(row["path"]), row["sha256"], row["size"]) for row in self.server.pages(base)]
-        for _, sha256, _ in files:
-            if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-                raise Failure("The registry names a digest that is none.", DAMAGED)
+        files = self.files(base)
+        if version["digest"]:
+            check_listing(files, version["digest"])
         self._fetch(base, {sha256: (path, size) for path, sha256, size in files})
         self._place(files, target, force=force, copy=copy)
         return version
+
+    def run_exactly(self, name: str, number: int, digest: str, target: Path) -> None:
+        """Put exactly this version in place. A folder that holds it already is left as it is, for somebody may serve
+        from there; another is replaced.
+        """
+        base = f"models/{quote(name)}/versions/{number}/files"
+        files = self.files(base)
+        check_listing(files, digest)
+        if _holds(target, files):
+            return
+        self._fetch(base, {sha256: (path, size) for path, sha256, size in files})
+        self._place(files, target, force=True, copy=False)
+
+    def files(self, base: str) -> list[File]:
+        """Path, digest and size of each file that the registry lists."""
+        files = [(safe_path(row["path"]), row["sha256"], row["size"]) for row in self.server.pages(base)]
+        for _, sha256, _ in files:
+            if not is_digest(sha256):
+                raise Failure("The registry names a digest that is none.", DAMAGED)
+        return files
 
     def _check_target(self, target: Path, *, force: bool) -> None:
         if target.is_symlink() or (target.exists() and not target.is_dir()):
@@ -235,7 +282,7 @@ class Pull:
 
     # --- In place ---------------------------------------------------------------------------------------------
 
-    def _place(self, files: list[tuple[str, str, int]], target: Path, *, force: bool, copy: bool) -> None:
+    def _place(self, files: list[File], target: Path, *, force: bool, copy: bool) -> None:
         target = target.absolute()
         target.parent.mkdir(parents=True, exist_ok=True)
         made = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.pulling"

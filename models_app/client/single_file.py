@@ -6,12 +6,25 @@ import ast
 from functools import cache
 from pathlib import Path
 
-MODULES = ("transfer", "cache", "ci", "push", "pull", "cli")
+MODULES = (
+    "transfer",
+    "cache",
+    "ci",
+    "push",
+    "pull",
+    "command",
+    "agent_state",
+    "agent_hand",
+    "agent",
+    "deploy_agent",
+    "cli",
+)
 HEAD = '''#!/usr/bin/env python3
 """modelry: the client of this registry, for Python 3.11 and later, with nothing to install.
 
     python3 client.py push FOLDER --model team/name
     python3 client.py pull team/name@production
+    python3 client.py deploy-agent --environment prod --exec ./deploy.sh
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
-OK, UNEXPECTED, USAGE, REFUSED, UNMET, NETWORK, DAMAGED, LOCAL = range(8)
+OK, UNEXPECTED, USAGE, REFUSED, UNMET, NETWORK, DAMAGED, LOCAL, FAILED = range(9)
 PIECE = 1 << 20
 TRIES = 8
 LONGEST_PAUSE = 10.0
@@ -100,13 +100,17 @@ class Many:
 class Server:
     """A registry: its address, and the token that is sent to it."""
 
-    def __init__(self, url: str, token: str, *, tries: int = TRIES) -> None:
+    def __init__(self, url: str, token: str, *, tries: int = TRIES, patience: float = PATIENCE) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Failure(f"“{url}” is no address like https://registry.example.com.", USAGE)
-        self.url, self._token, self._tries = url.rstrip("/"), token, tries
+        self.url, self._token, self._tries, self._patience = url.rstrip("/"), token, tries, patience
         self._local = threading.local()
         self._tls = ssl.create_default_context()
+
+    def impatient(self, patience: float) -> Server:
+        """The same, asked once and waited for that many seconds: for who decides by itself when to ask again."""
+        return Server(self.url, self._token, tries=1, patience=patience)
 
     # --- Asking -----------------------------------------------------------------------------------------------
 
@@ -180,6 +184,12 @@ class Server:
             raise Failure("The registry redirects in circles.", NETWORK)
 
         return self._repeat(once)
+
+    def status(self, url: str) -> int:
+        """What an address anywhere answers, asked once and without the token; redirects are not followed."""
+        with self._response("GET", url, None, {}, token=False) as response:
+            response.read(PIECE)
+            return response.status
 
     def stream(self, path: str, take: Callable[[IO[bytes]], None]) -> None:
         """Hand an answer to `take` while it arrives; when it breaks off, again from the beginning."""
@@ -259,7 +269,7 @@ class Server:
         if proxy:
             through = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
             host, at = through.hostname or "", through.port or 3128
-        options: dict[str, Any] = {"timeout": PATIENCE, "blocksize": PIECE}
+        options: dict[str, Any] = {"timeout": self._patience, "blocksize": PIECE}
         if parts.scheme == "https":
             made: http.client.HTTPConnection = http.client.HTTPSConnection(
                 host, at, context=self._tls, **options

@@ -1,0 +1,354 @@
+"""The pull agent: keeps a machine in step with what the registry declares for an environment.
+
+It claims a deployment, fetches and verifies the version, runs a command with the facts in its environment, checks the
+health, and reports. What it has in hand stands on the disk before it acts, so that after a kill it goes on from there.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from .agent_hand import Hand
+from .agent_state import AgentState
+from .cache import Cache
+from .command import Command, end_left_over, plain
+from .pull import Pull, is_digest
+from .transfer import FAILED, NETWORK, OK, REFUSED, Failure, Progress, Server
+
+# How often a command may be cut off by the death of its agent before the version counts as failed.
+ATTEMPTS = 5
+HEALTHY_IN_A_ROW = 2
+CHECK_PATIENCE = 5.0
+CALL_PATIENCE = 20.0
+LONGEST_PAUSE_BETWEEN_CHECKS = 3.0
+ASK_AGAIN_WITHIN = 5.0
+# Facts that the command gets under other names: MODELRY_URL is the registry's own address.
+RENAMED = {"url": "page", "text": "reason"}
+WITHHELD = ("MODELRY_TOKEN", "MODELRY_TOKEN_FILE")
+
+
+class _Wrong(Exception):
+    """What makes a deployment fail, in a sentence."""
+
+
+class _GoneOn(Exception):
+    """Nothing more to do here: it is lost, or somebody is in a hurry to stop."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the command line says."""
+
+    environment: str
+    command: Sequence[str]
+    observe: Sequence[str] = ()
+    observe_every: float = 60.0
+    lease: int = 60
+    wait: int = 10
+    keep: int = 3
+    parallel: int = 4
+    once: bool = False
+
+
+class Agent:
+    """`run` until `stop` is set: then what is in hand is finished first, unless `hurry` is set, too."""
+
+    def __init__(
+        self, server: Server, state: AgentState, cache: Cache, told: Told, say: Callable[..., None]
+    ) -> None:
+        self._server, self._state, self._cache, self._told, self._say = server, state, cache, told, say
+        self._calls = server.impatient(CALL_PATIENCE)
+        self._checks = server.impatient(CHECK_PATIENCE)
+        self._polls = server.impatient(told.wait + CALL_PATIENCE)
+        self._home = f"environments/{quote(told.environment)}"
+        self._observe_at = 0.0
+        self.stop, self.hurry = threading.Event(), threading.Event()
+
+    def run(self) -> int:
+        """The exit code. Raises Failure when the registry refuses, or --once and it cannot be reached."""
+        self._end_left_over()
+        self._say("started", environment=self._told.environment, agent=self._state.name)
+        pause = 0.2
+        while not self.stop.is_set():
+            try:
+                self._observe_if_due()
+                handout = self._claim(0 if self._told.once else self._told.wait)
+                pause = 0.2
+            except Failure as failure:
+                if failure.code != NETWORK or self._told.once:
+                    raise
+                self._say("unreachable", why=str(failure))
+                self.stop.wait(pause)
+                pause = min(2 * pause, ASK_AGAIN_WITHIN)
+                continue
+            outcome = self._take(handout)
+            if self._told.once and outcome != "lost":
+                return FAILED if outcome == "failed" else OK
+        self._say("stopped")
+        return OK
+
+    def _take(self, handout: dict[str, Any] | None) -> str:
+        """What became of what was claimed. Who is told to stop while nothing was in hand begins nothing."""
+        work = self._state.work
+        if handout is None:
+            if work is not None:
+                self._say("over", deployment=work["deployment"])
+                self._state.end()
+            return "nothing"
+        if self.stop.is_set() and (work is None or work["deployment"] != handout["deployment"]):
+            hand = Hand(self._calls, self._state.name, handout["deployment"], lease=10, hurry=self.hurry)
+            hand.give_back()
+            self._say("handed_back", deployment=handout["deployment"])
+            return "lost"
+        return self._work(handout)
+
+    def _claim(self, wait: int) -> dict[str, Any] | None:
+        """What is to be done; what this agent has in hand comes first."""
+        body = {"agent": self._state.name, "lease": self._told.lease, "wait": wait}
+        handout: dict[str, Any] | None = self._polls.ask("POST", f"{self._home}/claim", body)
+        if handout and handout.get("digest") and not is_digest(handout["digest"]):
+            raise Failure("The registry names a digest that is none.", REFUSED)
+        return handout
+
+    def _end_left_over(self) -> None:
+        """A command of a former life must not act any more: it is begun anew, here or elsewhere."""
+        work = self._state.work
+        if work and work.get("pid"):
+            if end_left_over(work["pid"], work["pid_began"]):
+                self._say("ended_left_over", deployment=work["deployment"], pid=work["pid"])
+            self._state.note(pid=None)
+
+    # --- one deployment ---------------------------------------------------------------------------------------
+
+    def _work(self, handout: dict[str, Any]) -> str:
+        """live, failed, or lost: what became of it."""
+        number = handout["deployment"]
+        named = {name: handout[name] for name in ("deployment", "kind", "model", "version")}
+        again = self._state.work is not None and self._state.work["deployment"] == number
+        self._say("resumed" if again else "claimed", **named)
+        self._state.begin(handout)
+        began = time.monotonic()
+        with Hand(self._calls, self._state.name, number, lease=self._told.lease, hurry=self.hurry) as hand:
+            outcome, why = self._outcome(hand, handout)
+            if outcome == "lost" and self.hurry.is_set() and not hand.lost.is_set():
+                hand.give_back()
+                self._say("handed_back", **named)
+                return "lost"
+        if hand.refusal is not None:
+            raise hand.refusal
+        self._say(
+            outcome, **named, seconds=round(time.monotonic() - began, 1), **({"why": why} if why else {})
+        )
+        self._state.end()
+        self._state.tidy(handout["model"], keep=self._told.keep, cache=self._cache)
+        self._observe_at = 0.0
+        return outcome
+
+    def _outcome(self, hand: Hand, handout: dict[str, Any]) -> tuple[str, str]:
+        try:
+            try:
+                self._deploy(hand, handout)
+                self._be_healthy(hand, handout)
+                more = {"version": handout["version"], "digest": handout["digest"], **self._endpoint()}
+                return ("live" if hand.report("live", **more) else "lost"), ""
+            except _Wrong as wrong:
+                return ("failed" if hand.report("failed", reason=str(wrong)[:1_000]) else "lost"), str(wrong)
+        except _GoneOn:
+            return "lost", ""
+
+    def _endpoint(self) -> dict[str, str]:
+        assert self._state.work is not None
+        endpoint = self._state.work.get("endpoint")
+        return {"endpoint": endpoint} if endpoint else {}
+
+    def _deploy(self, hand: Hand, handout: dict[str, Any]) -> None:
+        """Fetch the version and run the command, unless that was done before a crash."""
+        work = self._state.work
+        assert work is not None
+        if work["ran"]:
+            return
+        if work["attempt"] >= ATTEMPTS:
+            raise _Wrong(f"The agent was ended {ATTEMPTS} times while its command ran.")
+        path = self._fetch(hand, handout)
+        if hand.lost.is_set() or self.hurry.is_set():
+            raise _GoneOn
+        result = self._state.folder / "result"
+        result.unlink(missing_ok=True)
+        self._state.note(attempt=work["attempt"] + 1)
+        command = Command(self._told.command, self._facts(handout, path, result))
+        number = handout["deployment"]
+
+        def say(line: str) -> None:
+            hand.line(line)
+            self._say("output", deployment=number, line=line)
+
+        command.begin(on_record=lambda pid, began: self._state.note(pid=pid, pid_began=began), say=say)
+        ended = threading.Event()
+        watch = threading.Thread(target=self._either, args=(hand, ended), daemon=True)
+        watch.start()
+        status = command.finish(deadline=work["began"] + handout["timeout"], lost=ended)
+        self._state.note(pid=None)
+        if status is None:
+            if ended.is_set():
+                raise _GoneOn
+            raise _Wrong(f"The command took longer than {handout['timeout']} seconds.")
+        if status:
+            how = f"exit status {status}" if status > 0 else f"signal {-status}"
+            raise _Wrong(f"The command ended with {how}. {command.last_line}".strip())
+        self._state.ran(handout, path, _endpoint_in(result))
+
+    def _either(self, hand: Hand, ended: threading.Event) -> None:
+        while not (hand.lost.is_set() or self.hurry.is_set()):
+            if hand.lost.wait(0.2):
+                break
+        ended.set()
+
+    def _fetch(self, hand: Hand, handout: dict[str, Any]) -> Path:
+        """The folder of the version, verified."""
+        if not handout["digest"]:
+            raise _Wrong("The version has no files.")
+        path = self._state.path_of(handout["model"], handout["version"], handout["digest"])
+        pull = Pull(self._server, self._cache, Progress(quiet=True), parallel=self._told.parallel)
+        while not hand.lost.is_set() and not self.hurry.is_set():
+            try:
+                pull.run_exactly(handout["model"], handout["version"], handout["digest"], path)
+                self._say("fetched", deployment=handout["deployment"], bytes=pull.fetched, path=str(path))
+                return path
+            except Failure as failure:
+                if failure.code != NETWORK:
+                    raise _Wrong(f"Not fetched: {failure}") from failure
+            except OSError as error:
+                raise _Wrong(f"Not fetched: {error}") from error
+        raise _GoneOn
+
+    def _facts(self, handout: Mapping[str, Any], path: Path, result: Path) -> dict[str, str]:
+        """The environment of the command: ours without the token, and every fact as MODELRY_<NAME>."""
+        work, running = self._state.work, self._state.running.get(handout["model"], {})
+        assert work is not None
+        facts = {RENAMED.get(name, name): value for name, value in handout.items() if name != "state"}
+        facts |= {
+            "url": self._server.url,
+            "path": str(path),
+            "previous_path": running.get("path"),
+            "previous_version": running.get("version"),
+            "attempt": work["attempt"],
+            "agent": self._state.name,
+            "result": str(result),
+        }
+        made = {
+            f"MODELRY_{name.upper()}": "" if value is None else str(value).replace("\0", "")
+            for name, value in facts.items()
+        }
+        return {name: value for name, value in {**os.environ, **made}.items() if name not in WITHHELD}
+
+    # --- health -----------------------------------------------------------------------------------------------
+
+    def _be_healthy(self, hand: Hand, handout: dict[str, Any]) -> None:
+        """Wait until the address of the health check answers, within its window."""
+        if not hand.report("verifying", **self._endpoint()):
+            raise _GoneOn
+        if not handout["health_check"]:
+            return
+        work = self._state.work
+        assert work is not None
+        address = handout["health_check"]
+        if work.get("endpoint") and work["endpoint"] != handout["serving_address"]:
+            # Where the check asks may follow from where it serves, which the registry knows only now.
+            with suppress(Failure):
+                fresh = self._claim(0) or {}
+                if fresh.get("deployment") == handout["deployment"]:
+                    address = fresh["health_check"]
+        deadline = time.time() + handout["health_window"]
+        good, pause, said = 0, 0.1, ""
+        while good < HEALTHY_IN_A_ROW:
+            if time.time() >= deadline:
+                raise _Wrong(f"Not healthy within {handout['health_window']} seconds. {said}")
+            healthy, said = self._ask_health(address)
+            good, pause = (good + 1, 0.1) if healthy else (0, min(1.5 * pause, LONGEST_PAUSE_BETWEEN_CHECKS))
+            if good < HEALTHY_IN_A_ROW and (hand.lost.wait(pause) or self.hurry.is_set()):
+                raise _GoneOn
+        self._say("healthy", deployment=handout["deployment"], address=address)
+
+    def _ask_health(self, address: str) -> tuple[bool, str]:
+        try:
+            status = self._checks.status(address)
+        except (OSError, ValueError, http.client.HTTPException, Failure) as error:
+            return False, f"It did not answer: {error or type(error).__name__}."
+        return 200 <= status < 300, f"It answered {status}."
+
+    # --- what runs --------------------------------------------------------------------------------------------
+
+    def _observe_if_due(self) -> None:
+        """Ask --observe what really runs of every model that was ever put in place here, and tell the registry."""
+        if not self._told.observe or time.monotonic() < self._observe_at:
+            return
+        self._observe_at = time.monotonic() + self._told.observe_every
+        for model, known in list(self._state.running.items()):
+            version, detail = self._observed(model, known)
+            if version == 0:
+                self._say("not_observed", model=model, why=detail)
+                continue
+            body: dict[str, Any] = {"model": model, "version": version, "detail": detail[:500]}
+            if version == known["version"]:
+                body["digest"] = known["digest"]
+            try:
+                self._calls.ask("PUT", f"{self._home}/running", body)
+            except Failure as failure:
+                if failure.code == NETWORK:
+                    raise
+                self._say("not_observed", model=model, why=str(failure))
+
+    def _observed(self, model: str, known: Mapping[str, Any]) -> tuple[int | None, str]:
+        """The number that the command prints, None when it prints nothing, 0 when it fails; and a line of detail."""
+        kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
+        facts = {
+            "MODELRY_ENVIRONMENT": self._told.environment,
+            "MODELRY_MODEL": model,
+            "MODELRY_DECLARED_VERSION": str(known["version"]),
+        }
+        try:
+            done = subprocess.run(
+                [*self._told.observe],
+                env={**kept, **facts},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=CALL_PATIENCE,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return 0, str(error)
+        if done.returncode:
+            return 0, plain(done.stderr.strip().rpartition("\n")[2]) or f"exit status {done.returncode}"
+        first, _, rest = done.stdout.strip().partition("\n")
+        if not first:
+            return None, ""
+        if not first.isascii() or not first.isdigit() or not 0 < int(first) < 2**31:
+            return 0, f"It printed “{plain(first)[:100]}”, no number of a version."
+        return int(first), plain(rest.partition("\n")[0])
+
+
+def _endpoint_in(result: Path) -> str:
+    """What the command left in its file: JSON with an endpoint, if it serves elsewhere than it was told."""
+    try:
+        text = result.read_text().strip()
+        found = json.loads(text) if text else {}
+        endpoint = found.get("endpoint", "")
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, AttributeError) as error:
+        raise _Wrong(
+            f'The command left no JSON like {{"endpoint": "https://…"}} in its result: {error}'
+        ) from error
+    return str(endpoint)
