@@ -116,10 +116,12 @@ def plain(data: Any) -> Any:
 
 def address(request: Any, view: str, /, **kwargs: Any) -> str:
     """The full address of a view of this API."""
-    path = reverse(f"api:{view}", kwargs=kwargs)
-    if settings.PUBLIC_URL:
-        return settings.PUBLIC_URL.rstrip("/") + path
-    return request.build_absolute_uri(path)
+    return site(request) + reverse(f"api:{view}", kwargs=kwargs)
+
+
+def site(request: Any) -> str:
+    """Where the site is: as it is set, else as the caller found it."""
+    return settings.PUBLIC_URL.rstrip("/") or request.build_absolute_uri("/").rstrip("/")
 
 
 # --- Lists --------------------------------------------------------------------------------------------------

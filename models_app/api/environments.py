@@ -24,7 +24,7 @@ from models_app.registry import (
 from models_app.registry.access import get_model
 
 from . import fields
-from .base import Door, Listing, address
+from .base import Door, Listing, address, site
 from .parsing import Strict, Switch, Text
 from .schema import WRITE, operation
 
@@ -327,7 +327,7 @@ class EnvironmentClaim(Door):
         taken = waiting.until_found(ask, seconds)
         if taken is None:
             return Response(status=204, headers={"Retry-After": "1"})
-        return Response(self.show(HandoutSerializer, deployment_events.handout(taken, by=self.actor)))
+        return Response(self.show(HandoutSerializer, deployment_events.handout(taken, site=site(request))))
 
 
 class EnvironmentRunning(Listing):

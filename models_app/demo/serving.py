@@ -128,7 +128,7 @@ def tell(actors: dict[str, Actor], *, at: At, now: datetime) -> None:
 
 def freeze(actors: dict[str, Actor], *, at: At, now: datetime) -> None:
     """Nothing new in the days of the sale; what comes now has to wait."""
-    begins = now - timedelta(hours=26)
+    begins = (now - timedelta(hours=26)).replace(minute=0, second=0, microsecond=0)
     days = {
         "from": begins.isoformat(),
         "until": (begins + timedelta(days=7)).isoformat(),

@@ -7,7 +7,6 @@ from typing import Any
 from models_app.models import DeployKind, Deployment, DeploymentKind, DeploymentState
 
 from . import addresses, deployment_steps
-from .access import Actor
 from .event_schemas import Event, Fields, Payload, text, whole
 
 _SITE = "https://models.example.com"
@@ -58,25 +57,30 @@ FIELDS: Fields = {
 }
 
 
-def tell(payload: Payload, fields: Fields) -> dict[str, Any]:
-    """The facts with the addresses that they are found under."""
+def tell(payload: Payload, fields: Fields, *, site: str = "") -> dict[str, Any]:
+    """The facts with the addresses that they are found under; `site` is where the site is, unless as it is set."""
     name, number = payload["name"], payload["version"]
+
+    def whole_address(path: str) -> str:
+        return site + path if site else addresses.absolute(path)
+
     made = {
         "model": name,
-        "url": addresses.absolute(addresses.of_version(name, number)),
+        "url": whole_address(addresses.of_version(name, number)),
         "models_uri": f"models:/{payload['flat_name']}/{number}",
-        "files_url": addresses.absolute(addresses.of_files_api(name, number)),
-        "archive_url": addresses.absolute(addresses.of_archive_api(name, number)),
+        "files_url": whole_address(addresses.of_files_api(name, number)),
+        "archive_url": whole_address(addresses.of_archive_api(name, number)),
         "pull": f"modelry pull {name}@{number}",
-        "report_url": addresses.absolute(addresses.of_report_api(payload["deployment"])),
+        "report_url": whole_address(addresses.of_report_api(payload["deployment"])),
     }
     return {field: made[field] if field in made else payload.get(field) for field in fields}
 
 
-def handout(deployment: Deployment, *, by: Actor) -> dict[str, Any]:
-    """What an agent gets: as the event `deployment.started` has it."""
+def handout(deployment: Deployment, *, site: str = "") -> dict[str, Any]:
+    """What an agent gets: as the event `deployment.started` has it, in the name of who brought it about."""
     facts = deployment_steps.facts(deployment)
-    return tell({**facts, "by": by.name, "text": deployment.reason}, FIELDS)
+    by = deployment.by.username if deployment.by else "system"
+    return tell({**facts, "by": by, "text": deployment.reason}, FIELDS, site=site)
 
 
 def _event(name: str, when: str, **example: Any) -> Event:

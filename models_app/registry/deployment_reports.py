@@ -149,7 +149,10 @@ def add_lines(deployment: Deployment, lines: list[dict[str, str]]) -> None:
     taken = lines[:room]
     if len(taken) == room and len(lines) > room - 1:
         taken[-1] = {"text": f"More than {MAX_LINES} lines; the rest is not kept.", "url": ""}
-    DeploymentLine.objects.bulk_create([DeploymentLine(deployment=deployment, **line) for line in taken])
+    now = timezone.now()
+    DeploymentLine.objects.bulk_create(
+        [DeploymentLine(deployment=deployment, at=now, **line) for line in taken]
+    )
     deployment.line_count += len(taken)
     prepared.update(deployment, "line_count")
 

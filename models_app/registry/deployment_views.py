@@ -28,7 +28,7 @@ from models_app.models.deployments import DeploymentQuerySet
 
 from .access import Actor, models_for
 from .deployments import deployments_for
-from .environments import environments_for
+from .environments import environments_for, until
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def waits_for(deployment: Deployment) -> str:
         return "somebody to start it"
     freeze = deployment.environment.freeze_at(timezone.now())
     if freeze is not None and not deployment.ignores_freeze:
-        return f"the freeze to end at {freeze['until']}: {freeze['reason']}"
+        return f"the freeze to end at {until(freeze)}: {freeze['reason']}"
     if deployment.environment.kind == DeployKind.AGENT:
         return "an agent to take it"
     return "another deployment to end"

@@ -129,9 +129,13 @@ def start(deployment: Deployment, *, by: Actor, reason: str = "", past_freeze: b
     reason = lifecycle.clean_reason(reason)
     with held(deployment) as current:
         environments.require_deploying(current.environment, current.model, by=by)
-        if current.state != DeploymentState.QUEUED or (current.released and not past_freeze):
+        if current.state != DeploymentState.QUEUED:
             raise NothingToDo(f"Deployment {current.pk} is {current.get_state_display().lower()} already.")
         _require_thawed(current.environment, by=by, reason=reason, past_freeze=past_freeze)
+        if current.released and not past_freeze:
+            raise NothingToDo(
+                f"Deployment {current.pk} may start, and does so by itself when those before it have ended."
+            )
         current.released = True
         current.ignores_freeze = current.ignores_freeze or past_freeze
         prepared.update(current, "released", "ignores_freeze")
@@ -189,7 +193,7 @@ def _require_thawed(environment: Environment, *, by: Actor, reason: str, past_fr
         return
     if not past_freeze:
         raise Conflict(
-            f"{environment} is frozen until {freeze['until']}: {freeze['reason']}",
+            f"{environment} is frozen until {environments.until(freeze)}: {freeze['reason']}",
             next_step="Wait till then; an admin may deploy past the freeze, with a reason.",
         )
     try:
@@ -222,8 +226,7 @@ def roll_back(
         model = lifecycle.lock(model)
         going = _going_back(model, environment)
         if not going:
-            where = f" in {environment}" if environment else ""
-            raise Conflict(f"Nothing of {model.name} is deployed{where}.")
+            raise _nothing_to_roll_back(model, environment)
         for one in going:
             environments.require_deploying(one.environment, model, by=by)
         if environment is not None and going[0].rollback_target is None:
@@ -242,6 +245,16 @@ def roll_back(
         if not made:
             raise Conflict(f"{model.name} has nothing to go back to anywhere.")
         return made
+
+
+def _nothing_to_roll_back(model: RegisteredModel, environment: Environment | None) -> Conflict:
+    back = present().filter(model=model, kind=DeploymentKind.ROLLBACK).exclude(state=DeploymentState.LIVE)
+    if environment is not None:
+        back = back.filter(environment=environment)
+    where = f" in {environment}" if environment else ""
+    if (under_way := back.first()) is not None:
+        return Conflict(f"{model.name} is on its way back{where} already: deployment {under_way.pk}.")
+    return Conflict(f"Nothing of {model.name} is deployed{where}.")
 
 
 def _going_back(model: RegisteredModel, environment: Environment | None) -> list[Deployment]:

@@ -130,6 +130,11 @@ def fill(template: str, version: ModelVersion, environment: Environment, *, addr
     )
 
 
+def until(freeze: Mapping[str, Any]) -> str:
+    """When a freeze ends, in words."""
+    return f"{datetime.fromisoformat(freeze['until']):%Y-%m-%d %H:%M} UTC"
+
+
 # --- who may --------------------------------------------------------------------------------------------------
 
 
@@ -211,7 +216,10 @@ def set_up(name: str, *, by: Actor, team: Team | None = None, **fields: Any) -> 
     Raises Invalid naming every wrong field, AlreadyExists, Forbidden for whoever is no admin of the team (or site).
     """
     require(by, Right.MANAGE_TEAM, team)
-    environment = Environment(name=_clean_name(name), team=team, for_team=team, created_by=by.user)
+    now = timezone.now()
+    environment = Environment(
+        name=_clean_name(name), team=team, for_team=team, created_by=by.user, created_at=now, updated_at=now
+    )
     _apply(environment, fields)
     try:
         with transaction.atomic():

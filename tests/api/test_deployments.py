@@ -44,7 +44,7 @@ def test_from_a_promotion_to_what_runs(api, people, model):
     got = robot.post(f"{EU}/claim", {"agent": "one", "lease": 30}).json()
     assert (got["model"], got["version"], got["digest"]) == ("risk/fraud", 1, version.manifest.digest)
     assert got["serving_address"] == "https://fraud-v1.example.com"
-    path = got["report_url"].removeprefix("http://localhost:8000")
+    path = got["report_url"].removeprefix("http://testserver")
     refused(robot.post(path, {"state": "live", "agent": "two"}), 409)
     refused(robot.post(path, {"state": "live", "agent": "one", "digest": "0" * 64}), 422)
     told = robot.post(

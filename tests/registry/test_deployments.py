@@ -273,7 +273,7 @@ def test_everything_goes_back_at_once(people, model):
     assert (v1.stage, v2.stage) == ("production", "archived")
     assert states(two) == [(1, "live"), (2, "failed"), (1, "queued")]
     assert states(staging) == []
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match="on its way back already"):
         deployments.roll_back(model, by=people.alice, reason="Again.")
 
 
