@@ -51,7 +51,7 @@ def of_archive_api(name: str, number: int) -> str:
 
 def of_webhook(uid: str) -> str:
     """The page of a webhook."""
-    return f"/account/webhooks/{uid}/"
+    return f"/webhooks/{uid}/"
 
 
 def absolute(path: str) -> str:

@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Case, Exists, OuterRef, QuerySet, Subquery, When
 from django.utils import timezone
 
 from models_app.models import Delivery, DeliveryLane, DeliveryState, Webhook
@@ -28,7 +28,19 @@ def deliveries_of(hook: Webhook, *, state: str = "") -> QuerySet[Delivery]:
     if state:
         rows = rows.filter(state=state)
     lane = DeliveryLane.objects.filter(webhook=OuterRef("webhook"), model_ref=OuterRef("model_ref"))
-    return rows.annotate(due_at=Subquery(lane.values("not_before")[:1])).order_by("-id")
+    due = When(state=DeliveryState.WAITING, then=Subquery(lane.values("not_before")[:1]))
+    return rows.annotate(due_at=Case(due, default=None)).order_by("-id")
+
+
+def with_standing(hooks: QuerySet[Webhook]) -> QuerySet[Webhook]:
+    """With `delivered_at`, when the newest message that arrived did, `is_waiting` and `has_dead`."""
+    theirs = Delivery.objects.filter(webhook=OuterRef("pk"))
+    delivered = theirs.filter(state=DeliveryState.DELIVERED).order_by("-id")
+    return hooks.annotate(
+        delivered_at=Subquery(delivered.values("last_attempt_at")[:1]),
+        is_waiting=Exists(theirs.filter(state=DeliveryState.WAITING)),
+        has_dead=Exists(theirs.filter(state=DeliveryState.FAILED)),
+    )
 
 
 def get_delivery(hook: Webhook, uid: str) -> Delivery:

@@ -52,6 +52,7 @@ RESERVED = frozenset(
         "torchhub",
         "version",
         "versions",
+        "webhooks",
     }
 )
 # Tabs of a model's page: as a second segment they would hide it.

@@ -50,18 +50,18 @@ def webhooks_for(actor: Actor, *, scheme: str = "") -> QuerySet[Webhook]:
         hooks = hooks.filter(scheme=scheme)
     if actor.is_site_admin:
         return hooks
-    managed = _managed(actor)
-    if not managed:
-        raise Forbidden(
-            "Webhooks are for admins of a team and site admins.", next_step="Ask an admin of your team."
-        )
-    return hooks.filter(team__in=managed)
+    return hooks.filter(team__in=_managed(actor))
 
 
 def _managed(actor: Actor) -> list[int]:
     # Without the token's scopes: seeing takes less of it than changing.
     whole = Actor(user=actor.user)
-    return [team for team in actor.roles if may(whole, Right.MANAGE_TEAM, team)]
+    managed = [team for team in actor.roles if may(whole, Right.MANAGE_TEAM, team)]
+    if not managed:
+        raise Forbidden(
+            "Webhooks are for admins of a team and site admins.", next_step="Ask an admin of your team."
+        )
+    return managed
 
 
 def get_webhook(uid: str, *, by: Actor, scheme: str = "") -> Webhook:
@@ -72,6 +72,15 @@ def get_webhook(uid: str, *, by: Actor, scheme: str = "") -> Webhook:
     if hook is None:
         raise NotFound(f"There is no webhook “{uid[:64]}” that you may see.")
     return hook
+
+
+def teams_for(actor: Actor) -> QuerySet[Team]:
+    """The teams whose hooks the actor may have. Raises Unauthenticated, Forbidden for whoever is admin of nothing."""
+    require_login(actor)
+    teams = Team.objects.order_by("slug")
+    if actor.is_site_admin:
+        return teams
+    return teams.filter(pk__in=_managed(actor))
 
 
 def _require(actor: Actor, team: Team | None) -> None:
@@ -89,10 +98,6 @@ def _team_of(actor: Actor) -> Team | None:
     if actor.is_site_admin:
         return None
     managed = _managed(actor)
-    if not managed:
-        raise Forbidden(
-            "Webhooks are for admins of a team and site admins.", next_step="Ask an admin of your team."
-        )
     if actor.user and actor.user.default_team_id in managed:
         managed = [actor.user.default_team_id]
     if len(managed) > 1:

@@ -26,6 +26,7 @@ from . import (
     teams,
     uploads,
     versions,
+    webhooks,
 )
 
 converters.register()
@@ -62,6 +63,11 @@ urlpatterns = [
     path("teams/<slug:slug>/policies/", policies.of_team, name="team_policies"),
     path("teams/<slug:slug>/retention/", retention.of_team, name="team_retention"),
     path("retention/", retention.of_company, name="retention"),
+    path("webhooks/", webhooks.webhooks, name="webhooks"),
+    path("webhooks/new/", webhooks.new, name="webhook_new"),
+    path("webhooks/<str:uid>/", webhooks.webhook, name="webhook"),
+    path("webhooks/<str:uid>/edit/", webhooks.edit, name="webhook_edit"),
+    path("webhooks/<str:uid>/deliveries/<str:message>/", webhooks.delivery, name="webhook_delivery"),
     path("policies/", policies.of_site, name="policies"),
     path("approvals/", approvals.inbox, name="approvals"),
     path("approvals/<int:number>/", approvals.promotion, name="promotion"),

@@ -24,6 +24,8 @@ def company(shared_live):
         assert erin.post("/api/v1/teams/risk/service-accounts", json=bot).status_code == 201
         token = {"name": "nightly", "scopes": ["write"]}
         assert erin.post("/api/v1/teams/risk/service-accounts/bot/tokens", json=token).status_code == 201
+        hook = {"name": "chat", "url": "https://93.184.215.14/x", "events": ["promotion.requested"]}
+        assert erin.post("/api/v1/webhooks", json=hook).status_code == 201
     with shared_live.client("bob") as bob, shared_live.client("carol") as carol:
         for number, value in enumerate((0.8, 0.9), start=1):
             metadata = {"create_model": True, **COMPLETE, "metrics": {"f1": value}}
@@ -163,6 +165,8 @@ PAGES = [
     "/teams/risk/retention/",
     "/teams/risk/storage/",
     "/storage/",
+    "/webhooks/",
+    "/webhooks/new/",
     "/approvals/",
     "/approvals/?tab=asked",
     "/approvals/1/",
@@ -174,7 +178,9 @@ PAGES = [
 def test_every_page_is_accessible_and_fits_a_phone(new_page, axe, company):
     """Loaded once each; then the window and the colours change, as they may for a reader."""
     page = new_page("root", color_scheme="light", reduced_motion="reduce")
-    for path in PAGES:
+    page.goto("/webhooks/")
+    hook = page.get_attribute("tbody th a", "href")
+    for path in [*PAGES, hook, f"{hook}edit/"]:
         page.set_viewport_size(PHONE)
         page.goto(path)
         axe(page)

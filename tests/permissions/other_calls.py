@@ -59,6 +59,7 @@ def allowing(page: str, quota: str, **scope: str) -> dict[str, list[Call]]:
     }
 
 
+HOOK = "/webhooks/{signed}/"
 OTHER: dict[str, dict[str, list[Call]]] = {
     # --- Retention
     "read retention policies": {
@@ -225,15 +226,26 @@ OTHER: dict[str, dict[str, list[Call]]] = {
     "revoke another's token": {"admin": [act("apitoken", "revoke", "{token}")]},
     # --- Webhooks
     "read webhooks": {
+        "pages": see("/webhooks/", HOOK, f"{HOOK}deliveries/d-2/"),
         "REST": see(
             "/api/v1/webhooks",
             "/api/v1/webhooks/{signed}",
-            "/api/v1/webhooks/{hook}/deliveries",
-            "/api/v1/webhooks/{hook}/deliveries/d-1",
+            "/api/v1/webhooks/{signed}/deliveries",
+            "/api/v1/webhooks/{signed}/deliveries/d-2",
         ),
         "MLflow": see("/api/2.0/mlflow/webhooks", "/api/2.0/mlflow/webhooks/{hook}"),
     },
     "make a webhook": {
+        "pages": [
+            form(
+                "/webhooks/new/",
+                kind="generic",
+                name="new",
+                team="risk",
+                url="https://93.184.215.14/",
+                events="promotion.requested",
+            )
+        ],
         "REST": [
             rest("POST", "webhooks", name="new", url="https://93.184.215.14/", events=["promotion.requested"])
         ],
@@ -248,12 +260,16 @@ OTHER: dict[str, dict[str, list[Call]]] = {
         ],
     },
     "change and delete webhooks": {
+        "pages": [
+            form(HOOK, action="pause"),
+            form(HOOK, action="rotate", hours="24"),
+            form(f"{HOOK}edit/", action="delete"),
+            *quiet(form(HOOK, action="test")),
+        ],
         "REST": [
             rest("PATCH", "webhooks/{signed}", name="other"),
             rest("DELETE", "webhooks/{signed}"),
             rest("POST", "webhooks/{signed}/rotate"),
-            rest("POST", "webhooks/{hook}/deliveries/d-1/redeliver"),
-            *quiet(rest("POST", "webhooks/{hook}/redeliver")),
             *quiet(rest("POST", "webhooks/{signed}/test")),
         ],
         "MLflow": [
@@ -262,9 +278,19 @@ OTHER: dict[str, dict[str, list[Call]]] = {
             *quiet(mlflow("POST", "webhooks/{hook}/test")),
         ],
     },
-    "disable webhooks and send again": {
+    "send again what was sent to a webhook": {
+        "pages": [form(HOOK, action="redeliver"), form(f"{HOOK}deliveries/d-2/")],
+        "REST": [
+            rest("POST", "webhooks/{signed}/redeliver"),
+            rest("POST", "webhooks/{signed}/deliveries/d-2/redeliver"),
+        ],
+    },
+    "pause webhooks and send again, any team's": {
         "admin": [
+            act("webhook", "pause", "{hook_pk}"),
             act("webhook", "disable", "{hook_pk}"),
+            act("webhook", "resume", "{paused_pk}"),
+            act("webhook", "redeliver_dead", "{signed_pk}"),
             act("delivery", "redeliver", "{delivery}"),
         ],
     },

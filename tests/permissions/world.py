@@ -14,6 +14,7 @@ from models_app.models import (
     ApiToken,
     AuditEvent,
     Delivery,
+    DeliveryState,
     OutboxEvent,
     RegisteredModel,
     Stage,
@@ -128,6 +129,13 @@ class World:
         delivery = Delivery.objects.create(
             webhook=hook, uid="d-1", name="registered_model.created", event=OutboxEvent.objects.first()
         )
+        Delivery.objects.create(
+            webhook=signed, uid="d-2", name="promotion.requested", body="{}", state=DeliveryState.FAILED
+        )
+        paused = webhooks.create_webhook(
+            "paused", url="https://93.184.215.14/", events=["registered_model.created"], by=people.erin
+        )
+        webhooks.update_webhook(paused, by=people.erin, status="paused")
         kept = retention.set_policy(
             stage=Stage.STAGING, team=people.risk, keep_last=5, then="archive", by=people.erin
         )
@@ -152,6 +160,8 @@ class World:
             "hook": hook.uid,
             "signed": signed.uid,
             "hook_pk": hook.pk,
+            "paused_pk": paused.pk,
+            "signed_pk": signed.pk,
             "delivery": delivery.pk,
             "team": people.risk.pk,
             "daves": people.risk.memberships.get(user=people.dave.user).pk,

@@ -7,8 +7,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.urls import resolve
 
-from models_app.models import ApiToken, Stage
-from models_app.registry import lifecycle, promotions, runs, service_accounts
+from models_app.models import ApiToken, Delivery, Stage
+from models_app.registry import lifecycle, promotions, runs, service_accounts, webhooks
 from models_app.registry.access import Actor, get_model, get_version
 from tests import builders
 from tests.house.test_urls import ROWS
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.sqlite_is_enough
 # viewer, contributor, owner, approver, admin, a stranger to the team, site admin, nobody
 WHO = ["dave", "bob", "alice", "carol", "erin", "charlie", "root", "anonymous"]
 M, V, A = "/models/{model}/", "/models/{model}@{number}/", "/approvals/{request}/"
+H = "/webhooks/{hook}/"
 
 READS = [200, 200, 200, 200, 200, 200, 200, "login"]
 GOES_ON = [302, 302, 302, 302, 302, 302, 302, "login"]
@@ -59,6 +60,11 @@ GET = {
     "/teams/risk/policies/": READS,
     "/policies/": READS,
     "/retention/": READS,
+    "/webhooks/": OF_ADMINS,
+    "/webhooks/new/": OF_ADMINS,
+    H: OF_ADMINS,
+    H + "edit/": OF_ADMINS,
+    H + "deliveries/{message}/": OF_ADMINS,
     "/teams/risk/retention/": READS,
     "/teams/risk/storage/": [200, 200, 200, 200, 200, 403, 200, "login"],
     "/storage/": [403] * 6 + [200, "login"],
@@ -130,6 +136,11 @@ POST = [
     ("/retention/", 0, {"stage": "dev", "then": "delete", "action": "save"}, [403] * 6 + [302, "login"]),
     ("/teams/risk/storage/", 0, {"hard": "5 GiB", "action": "save"}, [403] * 6 + [302, "login"]),
     ("/storage/", 0, {"action": "drop"}, [403] * 6 + [302, "login"]),
+    (H, 0, {"action": "pause"}, MAY_MANAGE),
+    (H, 0, {"action": "redeliver"}, MAY_MANAGE),
+    (H, 0, {"action": "rotate", "hours": "1"}, OF_ADMINS),
+    (H + "edit/", 0, {"action": "delete"}, MAY_MANAGE),
+    (H + "deliveries/{message}/", 0, {}, MAY_MANAGE),
     ("/policies/", 0, {"rules": "{{}}", "action": "save"}, [403] * 6 + [302, "login"]),
     (V + "move/", 2, {"to": "archived"}, MAY_RETIRE),
     (V + "delete/", 4, {}, MAY_OWN),
@@ -174,6 +185,10 @@ def shown(people, pages, model, private):
     token(people.bob)
     service_accounts.create_account("bot", roles={people.risk: "contributor"}, by=people.erin)
     runs.create_run(by=Actor.system(), uid=RUN)
+    hook = webhooks.create_webhook(
+        "hook", url=AWAY, events=["version.moved"], scheme="standard", by=people.erin
+    )
+    message = Delivery.objects.create(webhook=hook, uid="d-1", name="version.moved", body="{}")
     found = {}
     for key, one in (("model", model), ("private", private)):
         v3 = get_version(one.name, 3, by=people.root)
@@ -189,6 +204,8 @@ def shown(people, pages, model, private):
             "request": asked.pk,
             "evidence": asked.evidence,
             "emergency": emergency.pk,
+            "hook": hook.uid,
+            "message": message.uid,
         }
     for who in WHO:
         getattr(pages, who)
@@ -196,6 +213,8 @@ def shown(people, pages, model, private):
 
 
 RUN = "0" * 31 + "1"
+# An address, so that no name is looked up; nothing is sent to it.
+AWAY = "https://93.184.215.14/"
 
 
 def read(pages, ids, who=WHO):
@@ -284,5 +303,6 @@ def test_pages_that_only_take_forms_say_so_to_get(pages, shown):
 def test_every_page_is_in_the_table():
     paths = [*GET, *(path for path, *_ in POST)]
     ids = {"model": "risk/x", "number": 1, "token": 1, "run": RUN, "request": 1, "emergency": 1}
+    ids |= {"hook": "h", "message": "m"}
     tried = {resolve(path.format(**ids).partition("?")[0]).view_name for path in paths}
     assert sorted({name for _, name, _ in ROWS if name.startswith("web:")} - tried) == []

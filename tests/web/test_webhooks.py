@@ -1,0 +1,82 @@
+"""Webhooks on pages: made, tried, filled with messages, sent again, rotated, paused, changed and deleted."""
+
+from __future__ import annotations
+
+import pytest
+
+from models_app.models import Delivery, Webhook
+from models_app.registry import promotions
+from models_app.tasks.deliveries import deliver
+from models_app.tasks.dispatcher import dispatch
+from tests import builders
+from tests.receiver import receiver
+from tests.web.reading import page
+
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough]
+NEW = {
+    "kind": "generic",
+    "name": "chat",
+    "team": "risk",
+    "events": ["version.moved"],
+    "models": "risk/*\r\n\r\n*/fraud-*",
+    "stages": ["staging"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _loopback(settings):
+    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
+    settings.WEBHOOK_SCHEMES = ["http"]
+
+
+def test_from_making_one_to_deleting_it(pages, people):
+    erin = pages.erin
+    assert "No webhooks yet" in page(erin.get("/webhooks/")).text()
+    with receiver() as told:
+        wrong = page(erin.post("/webhooks/new/", {**NEW, "url": "http://10.0.0.1/"}), 422)
+        assert "not a public address" in wrong.text("id_url_error")
+        made = page(erin.post("/webhooks/new/", {**NEW, "url": told.url}))
+        hook = Webhook.objects.get()
+        assert (hook.model_patterns, hook.stages, hook.team) == (
+            ["risk/*", "*/fraud-*"],
+            ["staging"],
+            people.risk,
+        )
+        assert "whsec_" in made.text()
+        here = f"/webhooks/{hook.uid}/"
+        assert "whsec_" not in page(erin.get(here)).text()
+        assert "answered with 200" in page(
+            erin.post(here, {"action": "test", "event": ""}, follow=True)
+        ).text("messages")
+
+        told.answers = [(404, {}, b"<b>gone</b>"), (200, {}, b"thanks")]
+        version = builders.version(builders.model("risk/fraud-detector", by=people.bob), by=people.bob)
+        promotions.move(version, to="staging", by=people.bob)
+        dispatch()
+        deliver()
+        shown = page(erin.get(f"{here}?state=failed")).text()
+        assert "risk/fraud-detector v1 Given up" in shown
+        message = f"{here}deliveries/{Delivery.objects.get().uid}/"
+        log = page(erin.get(message)).text()
+        assert "answered 404" in log
+        assert "<b>gone</b>" in log
+        assert "will be sent again" in page(erin.post(message, {}, follow=True)).text("messages")
+        deliver()
+        assert "answered 200" in page(erin.get(message)).text()
+        assert "0 messages will be" in page(erin.post(here, {"action": "redeliver"}, follow=True)).text(
+            "messages"
+        )
+
+    rotated = page(erin.post(here, {"action": "rotate", "hours": "24"}))
+    assert "the former one signs too" in rotated.text()
+    assert "Paused." in page(erin.post(here, {"action": "pause"}, follow=True)).text()
+    assert "is active" in page(erin.post(here, {"action": "resume"}, follow=True)).text("messages")
+    for bad in ({"action": "explode"}, {"action": "rotate", "hours": "x"}):
+        assert erin.post(here, bad).status_code == 400
+    page(erin.post(f"{here}edit/", {"name": "-", "url": told.url, "events": []}), 422)
+    changed = {"name": "talk", "url": told.url, "events": ["version.promoted"], "models": "", "stages": []}
+    assert "talk" in page(erin.post(f"{here}edit/", changed, follow=True)).text()
+    hook.refresh_from_db()
+    assert (hook.events, hook.model_patterns, hook.stages) == (["version.promoted"], [], [])
+    erin.post(f"{here}edit/", {"action": "delete"})
+    assert not Webhook.objects.exists()
