@@ -26,6 +26,7 @@ hangs) sleep 1000 ;;
 waits) touch "$PLACE.waiting"; while [ ! -e "$PLACE.go" ]; do sleep 0.02; done ;;
 esac
 echo "$MODELRY_VERSION" > "$PLACE.new" && mv "$PLACE.new" "$PLACE"
+cp "$PLACE" "$PLACE-${MODELRY_MODEL##*/}"
 """
 
 
@@ -117,7 +118,7 @@ class Team:
     def set_up(self, **fields: Any) -> None:
         """The environment, and the account that its agents use."""
         here = {"name": self.environment, "team": "risk", "name_pattern": self.model, "kind": "agent"}
-        self._post("environments", **here, **fields)
+        self._post("environments", **{**here, **fields})
         if "robot" in self.live.tokens:
             return
         self._post("teams/risk/service-accounts", username="robot", role="contributor")

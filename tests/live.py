@@ -92,7 +92,7 @@ class LiveServer:
     """granian serving Modelry: `url`, `home`, `tokens["bob"]`, `client("bob")`; `kill()` is SIGKILL, then `start()`."""
 
     def __init__(self, template: Template, home: Path, database_url: str) -> None:
-        self.home, self.database_url, self.tokens = home, database_url, template.tokens
+        self.home, self.database_url, self.tokens = home, database_url, dict(template.tokens)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = template.environment(home, database_url)
