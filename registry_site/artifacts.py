@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 STORES = "models_app.registry.artifacts.stores"
 # What may stand behind the “?”, and what the storage class calls it.
 S3 = {
+    "cold_class": "cold_class",
     "endpoint_url": "endpoint_url",
     "public_url": "public_url",
     "region": "region_name",
@@ -18,8 +19,14 @@ S3 = {
     "profile": "session_profile",
     "ca_bundle": "verify",
 }
-AZURE = {"account_name": "account_name", "endpoint_suffix": "endpoint_suffix", "public_url": "public_url"}
+AZURE = {
+    "account_name": "account_name",
+    "cold_class": "cold_class",
+    "endpoint_suffix": "endpoint_suffix",
+    "public_url": "public_url",
+}
 GOOGLE = {
+    "cold_class": "cold_class",
     "project": "project_id",
     "endpoint_url": "endpoint_url",
     "public_url": "public_url",

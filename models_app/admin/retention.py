@@ -49,11 +49,11 @@ class RetentionForm(VerbForm):
 
     class Meta:
         model = RetentionPolicy
-        fields = ("stage", "team", "keep_last", "keep_days", "then")
+        fields = ("stage", "team", "keep_last", "keep_days", "then", "cold_days")
 
     def act(self, data: dict[str, Any]) -> RetentionPolicy:
         scope = {name: data.get(name, getattr(self.instance, name)) for name in ("stage", "team")}
-        kept = {name: data.get(name) for name in ("keep_last", "keep_days")}
+        kept = {name: data.get(name) for name in ("keep_last", "keep_days", "cold_days")}
         return retention.set_policy(
             **scope, **kept, then=data["then"], reason=data["reason"], by=actor_of(self.request)
         )
@@ -63,11 +63,21 @@ class RetentionForm(VerbForm):
 class RetentionPolicyAdmin(VerbFormAdmin):
     visible_through = "*"
     form = RetentionForm
-    list_display = ("__str__", "stage", "team", "keep_last", "keep_days", "then", "updated_by", "updated_at")
+    list_display = (
+        "__str__",
+        "stage",
+        "team",
+        "keep_last",
+        "keep_days",
+        "then",
+        "cold_days",
+        "updated_by",
+        "updated_at",
+    )
     list_filter = ("stage", "team")
     list_select_related = ("team", "updated_by")
     autocomplete_fields = ("team",)
-    fields = ("stage", "team", "keep_last", "keep_days", "then", "reason")
+    fields = ("stage", "team", "keep_last", "keep_days", "then", "cold_days", "reason")
     ordering = ("-id",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -88,7 +98,7 @@ class RetentionPolicyAdmin(VerbFormAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj and not self.has_change_permission(request, obj):
-            return ("stage", "team", "keep_last", "keep_days", "then")
+            return ("stage", "team", "keep_last", "keep_days", "then", "cold_days")
         return self.fields
 
     def delete_model(self, request: HttpRequest, obj: RetentionPolicy) -> None:

@@ -21,6 +21,7 @@ from .schema import READ, operation, query
 TAG = "Retention"
 LAST = "The newest of each model stay; null for no such rule."
 DAYS = "What came to the stage within so many days stays; null for no such rule."
+COLD = "Of archived only: so many days later its bytes move to the store's colder class; null for never."
 PRODUCTION = "production is whatever is or ever was there."
 
 
@@ -33,11 +34,23 @@ class RetentionSerializer(serializers.ModelSerializer):
     keep_last = serializers.IntegerField(allow_null=True, help_text=LAST)
     keep_days = serializers.IntegerField(allow_null=True, help_text=DAYS)
     then = serializers.ChoiceField(Then.choices, allow_blank=True, help_text="What becomes of all others.")
+    cold_days = serializers.IntegerField(allow_null=True, help_text=COLD)
     updated_by = fields.person("updated_by")
 
     class Meta:
         model = RetentionPolicy
-        fields = ["id", "url", "stage", "team", "keep_last", "keep_days", "then", "updated_at", "updated_by"]
+        fields = [
+            "id",
+            "url",
+            "stage",
+            "team",
+            "keep_last",
+            "keep_days",
+            "then",
+            "cold_days",
+            "updated_at",
+            "updated_by",
+        ]
         read_only_fields = fields
 
     @extend_schema_field(serializers.URLField())
@@ -59,6 +72,7 @@ class RetentionProposal(Strict):
     team = Text(required=False, max_length=64, help_text="Slug; every team without it.")
     keep_last = Number(required=False, allow_null=True, min_value=1, max_value=retention.MOST, help_text=LAST)
     keep_days = Number(required=False, allow_null=True, min_value=1, max_value=retention.MOST, help_text=DAYS)
+    cold_days = Number(required=False, allow_null=True, min_value=1, max_value=retention.MOST, help_text=COLD)
     then = serializers.ChoiceField(
         Then.choices, required=False, allow_blank=True, help_text="Of staging archive; of others delete."
     )
@@ -91,6 +105,10 @@ class RetentionPlanSerializer(serializers.Serializer):
     archived = serializers.IntegerField(help_text="Versions that would be archived.")
     freed_bytes = serializers.IntegerField(source="freed.bytes", help_text="Bytes that only they refer to.")
     freed_at_least = serializers.BooleanField(source="at_least", help_text="Too many to add up all of it.")
+    cold = serializers.IntegerField(help_text="Archived versions whose bytes are to be in the colder class.")
+    cold_class = serializers.CharField(
+        help_text="Which one that is; empty where the store has or was told none."
+    )
     items = RetentionGoingSerializer(
         many=True, help_text=f"The {retention_plan.SHOWN} that are oldest there."
     )

@@ -75,6 +75,14 @@ class HeldSerializer(serializers.Serializer):
     counted_at = serializers.DateTimeField(allow_null=True, help_text="Null for a version: as it is now.")
 
 
+class VersionHeldSerializer(HeldSerializer):
+    """What is held by a version."""
+
+    cold = serializers.IntegerField(
+        help_text="Bytes in the store's colder class; they are read as any others."
+    )
+
+
 class LargestSerializer(serializers.Serializer):
     """A large model."""
 
@@ -116,6 +124,10 @@ class HealthSerializer(serializers.Serializer):
         allow_null=True, help_text="Bytes free on the disk; null in an object store."
     )
     total = serializers.IntegerField(allow_null=True, help_text="Bytes of the disk; null in an object store.")
+    cold_class = serializers.CharField(help_text="The colder class that is used; empty for none.")
+    has_cold_classes = serializers.BooleanField(help_text="Whether the store has any: a disk has none.")
+    cold = serializers.IntegerField(help_text="Files in the colder class.")
+    cold_bytes = serializers.IntegerField()
 
 
 class StorageSerializer(serializers.Serializer):
@@ -200,12 +212,12 @@ class VersionStorageUse(Door):
         "See what a version holds",
         tag=TAG,
         name="storage_version",
-        answers=HeldSerializer,
+        answers=VersionHeldSerializer,
         path="name revision",
     )
     def get(self, request: Any, name: str, revision: str) -> Response:
         found = storage_report.of_version(get_version(name, revision, by=self.actor), by=self.actor)
-        return Response(self.show(HeldSerializer, found))
+        return Response(self.show(VersionHeldSerializer, found))
 
 
 class StorageQuotas(Door):

@@ -198,7 +198,12 @@ def _retention(actors: dict[str, Actor], at: At, now: datetime) -> None:
     with at(now - timedelta(days=20)):
         retention.set_policy(stage=Stage.PRODUCTION, by=actors["admin"], reason=reason)
         retention.set_policy(
-            stage=Stage.ARCHIVED, keep_days=365, then="delete", by=actors["admin"], reason=reason
+            stage=Stage.ARCHIVED,
+            keep_days=365,
+            then="delete",
+            cold_days=90,
+            by=actors["admin"],
+            reason=reason,
         )
         retention.set_policy(
             stage=Stage.DEV, keep_last=2, keep_days=120, then="delete", by=actors["admin"], reason=reason

@@ -10,7 +10,8 @@ class Blob(models.Model):
     """Verified bytes, stored once. `touched_at` protects from the sweep while a reference is being made.
 
     `condemned_at` is when the sweep found that nothing refers to it; its bytes go, and with them the row, when that is
-    still so later. Bytes that were found damaged are moved aside; `damage` says what was found.
+    still so later. Bytes that were found damaged are moved aside; `damage` says what was found. `cold_place` is the
+    colder class (and of which store) that the bytes move to, `cooled_at` when they were there.
     """
 
     sha256 = models.CharField(max_length=64, primary_key=True, editable=False)
@@ -20,10 +21,13 @@ class Blob(models.Model):
     condemned_at = models.DateTimeField(null=True, editable=False)
     damaged_at = models.DateTimeField(null=True, editable=False)
     damage = models.CharField(max_length=200, default="", editable=False)
+    cold_place = models.CharField(max_length=300, default="", editable=False)
+    cooled_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
-        # Nearly all rows have neither.
+        # Nearly all rows have none of these.
         indexes = [
+            models.Index(fields=["sha256"], name="blob_cold", condition=~models.Q(cold_place="")),
             models.Index(
                 fields=["condemned_at"], name="blob_condemned", condition=models.Q(condemned_at__isnull=False)
             ),

@@ -51,7 +51,8 @@ class RetentionPolicy(models.Model):
     """Which versions of a stage are kept, for every team or for one: the newest `keep_last` of each model, and all that
     reached the stage within `keep_days`; neither is all of them, for ever. A version goes only if no policy keeps it.
 
-    `production` means what is or ever was there, whatever its stage is now.
+    `production` means what is or ever was there, whatever its stage is now. `cold_days` after a version was archived
+    its bytes move to the store's colder class.
     """
 
     team = models.ForeignKey(
@@ -61,6 +62,9 @@ class RetentionPolicy(models.Model):
     keep_last = models.PositiveIntegerField(null=True, blank=True, help_text="The newest of each model.")
     keep_days = models.PositiveIntegerField(null=True, blank=True, help_text="Since it reached its stage.")
     then = models.CharField(max_length=8, choices=Then.choices, blank=True)
+    cold_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Since it was archived; then its bytes move to the colder class."
+    )
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_by = models.ForeignKey(
         "User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
@@ -75,6 +79,10 @@ class RetentionPolicy(models.Model):
                 condition=Q(keep_last=None, keep_days=None, then="")
                 | (~Q(then="") & (Q(keep_last__gt=0) | Q(keep_days__gt=0))),
                 name="retention_policy_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(cold_days=None) | Q(cold_days__gt=0, stage=Stage.ARCHIVED),
+                name="retention_policy_cold",
             ),
         ]
 

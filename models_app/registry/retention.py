@@ -57,6 +57,17 @@ def kept_in_words(last: int | None, days: int | None) -> str:
     return ", and ".join(parts) or "all, for ever"
 
 
+def in_words(rule: Rule | None, *, cold: int | None = None) -> str:
+    """What stays and, where that is said, when it moves to the colder class."""
+    told = rule.told() if rule else kept_in_words(None, None)
+    return f"{told}; colder after {cold} day{'' if cold == 1 else 's'}" if cold else told
+
+
+def said(policy: RetentionPolicy) -> str:
+    """What one policy says, in words."""
+    return in_words(together([policy]), cold=policy.cold_days)
+
+
 def policies_for(actor: Actor) -> QuerySet[RetentionPolicy]:
     """Every policy: nobody has to guess what is kept. Raises Unauthenticated."""
     require_login(actor)
@@ -78,14 +89,17 @@ def proposed(
     keep_last: int | None = None,
     keep_days: int | None = None,
     then: str = "",
+    cold_days: int | None = None,
 ) -> RetentionPolicy:
     """A well-formed policy that nobody saved. Raises Invalid listing every problem."""
     problems = []
     if stage not in Stage.values:
         problems.append(FieldProblem("stage", f"One of {', '.join(Stage.values)}."))
-    for name, value in (("keep_last", keep_last), ("keep_days", keep_days)):
+    for name, value in (("keep_last", keep_last), ("keep_days", keep_days), ("cold_days", cold_days)):
         if value is not None and not 1 <= value <= MOST:
             problems.append(FieldProblem(name, f"A whole number from 1 to {MOST}, or nothing."))
+    if cold_days is not None and stage != Stage.ARCHIVED:
+        problems.append(FieldProblem("cold_days", "Only what is archived moves to a colder class."))
     keeps_all = keep_last is None and keep_days is None
     allowed = OUTCOMES.get(stage, ())
     if keeps_all and then:
@@ -96,7 +110,13 @@ def proposed(
     if problems:
         raise Invalid.many(problems)
     return RetentionPolicy(
-        stage=stage, team=team, keep_last=keep_last, keep_days=keep_days, then=then, updated_at=timezone.now()
+        stage=stage,
+        team=team,
+        keep_last=keep_last,
+        keep_days=keep_days,
+        then=then,
+        cold_days=cold_days,
+        updated_at=timezone.now(),
     )
 
 
@@ -109,18 +129,23 @@ def set_policy(
     keep_last: int | None = None,
     keep_days: int | None = None,
     then: str = "",
+    cold_days: int | None = None,
     reason: str = "",
 ) -> RetentionPolicy:
     """Say what is kept of a stage, in one team or (site admins) everywhere; without numbers all of it, for ever.
+    What is archived moves to the store's colder class `cold_days` later; without that number it does not.
 
     Who may delete versions there says it. Raises Invalid, Forbidden.
     """
     require(by, Right.DELETE, team)
-    wanted = proposed(stage=stage, team=team, keep_last=keep_last, keep_days=keep_days, then=then)
+    wanted = proposed(
+        stage=stage, team=team, keep_last=keep_last, keep_days=keep_days, then=then, cold_days=cold_days
+    )
     RetentionPolicy.objects.get_or_create(stage=stage, team=team)
     policy = RetentionPolicy.objects.select_for_update(of=("self",)).get(stage=stage, team=team)
     before = _facts(policy)
     policy.keep_last, policy.keep_days, policy.then = wanted.keep_last, wanted.keep_days, wanted.then
+    policy.cold_days = wanted.cold_days
     policy.updated_at, policy.updated_by = timezone.now(), by.user
     policy.save()
     _tell("retention.set", policy, by=by, before=before, after=_facts(policy), reason=reason)
@@ -140,7 +165,12 @@ def remove_policy(policy: RetentionPolicy, *, by: Actor, reason: str = "") -> No
 
 
 def _facts(policy: RetentionPolicy) -> dict[str, int | str | None]:
-    return {"keep_last": policy.keep_last, "keep_days": policy.keep_days, "then": policy.then}
+    return {
+        "keep_last": policy.keep_last,
+        "keep_days": policy.keep_days,
+        "then": policy.then,
+        "cold_days": policy.cold_days,
+    }
 
 
 def _tell(
@@ -180,12 +210,19 @@ class Rules:
 
     usual: dict[str, Rule | None]
     of_team: dict[tuple[str, int], Rule | None]
+    # After so many days what is archived moves to the colder class; None for never.
+    cold: int | None
+    cold_of_team: dict[int, int]
 
     def of(self, stage: str, team_id: int | None) -> Rule | None:
         """What counts for a team (None: for one that said nothing itself)."""
         if team_id is not None and (stage, team_id) in self.of_team:
             return self.of_team[stage, team_id]
         return self.usual[stage]
+
+    def cold_after(self, team_id: int | None) -> int | None:
+        """In days; None for never."""
+        return self.cold if team_id is None else self.cold_of_team.get(team_id, self.cold)
 
 
 def rules(policies: Iterable[RetentionPolicy]) -> Rules:
@@ -197,7 +234,15 @@ def rules(policies: Iterable[RetentionPolicy]) -> Rules:
             company[policy.stage].append(policy)
         else:
             teams[policy.stage, policy.team_id] = policy
+    cold = max((one.cold_days for one in company[Stage.ARCHIVED] if one.cold_days), default=None)
     return Rules(
+        cold=cold,
+        # The later day counts: a team can have its own stay for longer, not for less.
+        cold_of_team={
+            team: max(policy.cold_days, cold or 0)
+            for (stage, team), policy in teams.items()
+            if stage == Stage.ARCHIVED and policy.cold_days
+        },
         usual={stage: together(found) for stage, found in company.items()},
         of_team={key: together([*company[key[0]], policy]) for key, policy in teams.items()},
     )

@@ -36,8 +36,9 @@ from models_app.models import (
     Then,
 )
 
-from . import deletion, retention
+from . import cold_storage, deletion, retention
 from .access import Actor, require_login, versions_for
+from .artifacts import storage
 from .artifacts.freed import MOST, freed_by
 from .artifacts.sweep import Tally
 from .retention import Rule, Rules
@@ -60,7 +61,8 @@ class Going:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What would go, the oldest of it one by one, and what its deletion would make free (of the first 10 000,
-    `at_least` when there are more).
+    `at_least` when there are more). `cold` are archived versions whose bytes are to be in `cold_class`; "" where the
+    store has or was told none.
     """
 
     deleted: int
@@ -68,6 +70,8 @@ class Plan:
     freed: Tally
     at_least: bool
     items: list[Going]
+    cold: int
+    cold_class: str
 
     def facts(self) -> dict[str, Any]:
         """As JSON."""
@@ -77,6 +81,8 @@ class Plan:
             "freed_bytes": self.freed.bytes,
             "freed_blobs": self.freed.count,
             "freed_at_least": self.at_least,
+            "cold": self.cold,
+            "cold_class": self.cold_class,
             "items": [
                 {
                     "model": going.version.model.name,
@@ -186,7 +192,16 @@ def plan(
         told = why(rules.of(version.kind, version.model.team_id), version.kind)
         items.append(Going(version, version.then, told, due))
     archived = going.filter(then=Then.ARCHIVE).count()
-    return Plan(len(deleted), archived, freed_by(deleted[:MOST]), len(deleted) > MOST, items)
+    cold = cold_storage.due(rules, mine).count()
+    return Plan(
+        len(deleted),
+        archived,
+        freed_by(deleted[:MOST]),
+        len(deleted) > MOST,
+        items,
+        cold,
+        storage.cold_class(),
+    )
 
 
 def due_at(mark: RetentionMark) -> datetime:

@@ -23,7 +23,7 @@ from models_app.models import (
     UploadSession,
 )
 
-from . import quotas
+from . import cold_storage, quotas
 from .access import Actor, Right, may, models_for, require, versions_for
 from .artifacts import integrity, storage
 from .errors import Unavailable
@@ -101,13 +101,15 @@ def largest_versions(team: Team, *, by: Actor, most: int) -> list[ModelVersion]:
 @dataclass(frozen=True, slots=True)
 class Use:
     """Bytes of a model or version. `stored`: equal ones once. `only_here`: what nothing else in its team holds, so what
-    deleting it would free there; None for who is not in the team. `counted_at` None: as it is now.
+    deleting it would free there; None for who is not in the team. `counted_at` None: as it is now. `cold` (of a
+    version) is in the store's colder class.
     """
 
     size: int
     stored: int
     only_here: int | None
     counted_at: datetime | None = None
+    cold: int = 0
 
 
 def of_model(model: RegisteredModel, *, by: Actor) -> Use:
@@ -126,7 +128,7 @@ def of_version(version: ModelVersion, *, by: Actor) -> Use:
     only_here = None
     if may(by, Right.READ, version.model.team_id):
         only_here = _sum(_held_only_by(version, entries))
-    return Use(version.size, _sum(entries), only_here)
+    return Use(version.size, _sum(entries), only_here, cold=cold_storage.of_version(version).bytes)
 
 
 def shown_of_version(version: ModelVersion, *, by: Actor) -> Use | None:
@@ -176,6 +178,11 @@ class Health:
     free: int | None
     total: int | None
     answers: bool
+    # The colder class that is used ("" for none), whether the store has any, and what is there.
+    cold_class: str
+    has_cold_classes: bool
+    cold: int
+    cold_bytes: int
 
     @property
     def is_well(self) -> bool:
@@ -200,6 +207,7 @@ def health(*, by: Actor) -> Health:
     blobs, size = _all_blobs(tasks)
     room, answers = _room()
     sampled = tasks.get("sample")
+    cold = cold_storage.held()
     return Health(
         blobs=blobs,
         bytes=size,
@@ -215,7 +223,16 @@ def health(*, by: Actor) -> Health:
         free=room[0] if room else None,
         total=room[1] if room else None,
         answers=answers,
+        cold_class=storage.cold_class(),
+        has_cold_classes=storage.has_cold_classes(),
+        cold=cold.count,
+        cold_bytes=cold.bytes,
     )
+
+
+def has_cold_classes() -> bool:
+    """Whether the store could keep anything colder: a disk could not."""
+    return storage.has_cold_classes()
 
 
 def _all_blobs(tasks: dict[str, StorageTask]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from models_app.models import RetentionPolicy, Stage, Team, Then
-from models_app.registry import people, retention, retention_plan
+from models_app.registry import people, retention, retention_plan, storage_report
 from models_app.registry.access import Right, may
 from models_app.registry.errors import Invalid
 
@@ -38,6 +38,9 @@ class RetentionForm(PageForm):
         label="Keep what is newer than", required=False, help_text="Days since it reached the stage."
     )
     then = forms.ChoiceField(label="All others")
+    cold_days = forms.IntegerField(
+        label="Keep colder after", required=False, help_text="Days since it was archived."
+    )
     reason = forms.CharField(label="Reason", required=False, max_length=2000, help_text="Kept in the audit.")
 
     def __init__(self, *args: Any, stage: str, **options: Any) -> None:
@@ -45,12 +48,19 @@ class RetentionForm(PageForm):
         labels = dict(Then.choices)
         choices = [(then, labels[then]) for then in retention.OUTCOMES[stage]]
         self.fields["then"].choices = choices  # type: ignore[attr-defined]
+        if stage != Stage.ARCHIVED:
+            del self.fields["cold_days"]
 
     def wanted(self) -> dict[str, Any]:
         """What was typed, as the verb takes it."""
         last, days = self.cleaned_data["keep_last"], self.cleaned_data["keep_days"]
         nothing = last is None and days is None
-        return {"keep_last": last, "keep_days": days, "then": "" if nothing else self.cleaned_data["then"]}
+        return {
+            "keep_last": last,
+            "keep_days": days,
+            "then": "" if nothing else self.cleaned_data["then"],
+            "cold_days": self.cleaned_data.get("cold_days"),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,8 @@ def _serve(request: PageRequest, team: Team | None) -> HttpResponse:
         "form": form,
         "may_set": may(request.actor, Right.DELETE, team),
         "proposal": proposal,
-        "proposed": retention.kept_in_words(proposal.keep_last, proposal.keep_days) if proposal else "",
+        "proposed": retention.said(proposal) if proposal else "",
+        "has_cold_classes": storage_report.has_cold_classes(),
         "plan": retention_plan.plan(by=request.actor, team=team, proposal=proposal),
     }
     return render(request, "retention/retention.html", context, status=422 if form.errors else 200)
@@ -125,20 +136,18 @@ def _act(request: PageRequest, form: RetentionForm, stage: str, team: Team | Non
     if action == "try":
         return retention.proposed(stage=stage, team=team, **form.wanted())
     saved = retention.set_policy(stage=stage, team=team, by=request.actor, reason=reason, **form.wanted())
-    return f"Saved: kept are {retention.kept_in_words(saved.keep_last, saved.keep_days)}."
+    return f"Saved: kept are {retention.said(saved)}."
 
 
 def _initial(policy: RetentionPolicy | None) -> dict[str, Any]:
     if policy is None:
         return {}
-    return {"keep_last": policy.keep_last, "keep_days": policy.keep_days, "then": policy.then}
+    return {name: getattr(policy, name) for name in ("keep_last", "keep_days", "then", "cold_days")}
 
 
 def _lines(policies: list[RetentionPolicy], team: Team | None, here: str) -> list[Line]:
     rules = retention.rules(policies)
-    told = {
-        (one.stage, one.team_id): retention.kept_in_words(one.keep_last, one.keep_days) for one in policies
-    }
+    told = {(one.stage, one.team_id): retention.said(one) for one in policies}
     found = []
     for stage, label in SAYS.items():
         rule = rules.of(stage, team.pk if team else None)
@@ -148,7 +157,10 @@ def _lines(policies: list[RetentionPolicy], team: Team | None, here: str) -> lis
                 label=label,
                 company=told.get((stage, None), ""),
                 team=told.get((stage, team.pk), "") if team else "",
-                together=rule.told() if rule else "all, for ever",
+                together=retention.in_words(
+                    rule,
+                    cold=rules.cold_after(team.pk if team else None) if stage == Stage.ARCHIVED else None,
+                ),
                 then=rule.then if rule else "",
                 url=f"{here}?{urlencode({'stage': stage.value})}#edit",
             )

@@ -115,6 +115,7 @@ NOUNS: dict[str, dict[str, str]] = {
     },
     "Storage": {
         "storage.swept": "removed",
+        "storage.cooled": "moved between classes of storage",
         "storage.damaged": "found damaged and moved aside",
         "storage.restored": "restored",
         "quota.set": "set the storage quota of",

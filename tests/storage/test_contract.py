@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from models_app.registry.artifacts import arrivals, storage
 from models_app.registry.artifacts.arrivals import Way
@@ -271,3 +273,56 @@ def test_what_another_store_sends(place, size):
     storage.store().bring(io.BytesIO(content), name, stored)
     assert (blobs(), waiting(), storage.size_of(stored.sha256)) == ([stored.sha256], [], size)
     assert storage.read(stored.sha256, limit=size + 1) == content
+
+
+COLD = {"s3": "GLACIER_IR", "azure": "Cool", "gs": "COLDLINE"}
+
+
+def test_archived_bytes_move_to_a_colder_class_and_back(place, use, settings):
+    store = storage.store()
+    assert (store.cold_class, store.cold_place) == ("", "")
+    if place == "disk":
+        assert store.cold_classes == ()
+        return
+    entry = settings.STORAGES["artifacts"]
+    for wrong in ("GLACIER", "Archive" if place == "azure" else "nonsense"):
+        with pytest.raises(ImproperlyConfigured, match="cold_class is one of"):
+            use({**entry, "OPTIONS": {**entry["OPTIONS"], "cold_class": wrong}})
+    # However it is written.
+    store = use({**entry, "OPTIONS": {**entry["OPTIONS"], "cold_class": COLD[place].lower()}})
+    assert store.cold_place.endswith(f" {COLD[place]}")
+    put()
+    key = storage.blob_name(DIGEST)
+    asked = listen(store) if place == "gs" else []
+    usual = "STANDARD" if place == "gs" else class_of(place, store, key)
+    for cold in (True, True, False):
+        store.set_class(key, cold=cold)
+        kept = asked[-1] if place == "gs" else class_of(place, store, key)
+        assert kept == (COLD[place] if cold else usual)
+        assert storage.read(DIGEST, limit=len(CONTENT)) == CONTENT
+        assert httpx.get(address()).content == CONTENT
+    put()
+    assert blobs() == [DIGEST]
+    with pytest.raises(FileNotFoundError):
+        store.set_class(storage.blob_name(NOTHING), cold=True)
+
+
+def class_of(place, store, key):
+    """As the server says."""
+    if place == "s3":
+        return store.client.head_object(**store._at(key)).get("StorageClass", "STANDARD")
+    return store._blob(key).get_blob_properties().blob_tier
+
+
+def listen(store):
+    """The classes that Google is asked for: its emulator keeps none."""
+    asked, session = [], store.client._http
+    send = session.request
+
+    def request(method, url, data=None, **options):
+        if "/rewriteTo/" in url:
+            asked.append(json.loads(data)["storageClass"])
+        return send(method, url, data=data, **options)
+
+    session.request = request
+    return asked

@@ -43,6 +43,13 @@ def test_try_save_and_remove(pages, people, model):
 
 @pytest.mark.django_db
 def test_rest_sets_tells_and_removes(api, people, model):
+    assert (
+        api.alice.put("/api/v1/retention", {"stage": "dev", "team": "risk", "cold_days": 3}).status_code
+        == 400
+    )
+    cold = api.alice.put("/api/v1/retention", {"stage": "archived", "team": "risk", "cold_days": 3}).json()
+    assert (cold["cold_days"], cold["keep_days"]) == (3, None)
+    assert api.alice.delete(cold["url"]).status_code == 204
     rule = {"stage": "dev", "team": "risk", "keep_days": 30, "then": "archive"}
     saved = api.alice.put("/api/v1/retention", rule)
     assert (saved.status_code, saved.json()["keep_days"], saved.json()["keep_last"]) == (200, 30, None)

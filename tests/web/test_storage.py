@@ -71,6 +71,7 @@ def test_rest_tells_and_sets(api, people, model):
         "stored": 0,
         "only_here": None,
         "counted_at": None,
+        "cold": 0,
     }
     everything = api.root.get("/api/v1/storage").json()
     assert everything["health"]["is_well"] is True

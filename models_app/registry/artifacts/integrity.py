@@ -202,7 +202,9 @@ def _condemn(sha256: str, found: str) -> bool:
             return False
         storage.move_aside(sha256)
         row.damaged_at, row.damage = timezone.now(), found
-        row.save(update_fields=["damaged_at", "damage"])
+        # What heals it comes in the usual class.
+        row.cold_place, row.cooled_at = "", None
+        row.save(update_fields=["damaged_at", "damage", "cold_place", "cooled_at"])
         facts = {"damage": found, "named_by": named_by(sha256, most=20)}
         audit.record("storage.damaged", by=Actor.system(), subject=sha256, after=facts)
     return True

@@ -425,6 +425,16 @@ def stored() -> Iterator[Kept]:
     return store().walk("blobs/sha256/")
 
 
+def cold_class() -> str:
+    """The colder class that archived bytes move to; "" for none."""
+    return store().cold_class
+
+
+def has_cold_classes() -> bool:
+    """Whether the store could be told to use one; a disk has none."""
+    return bool(store().cold_classes)
+
+
 def room_left() -> tuple[int, int] | None:
     """Bytes free and in all on the disk that is the store; None for any other, which has no end. Raises Unavailable."""
     folder = store().folder

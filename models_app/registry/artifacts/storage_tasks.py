@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from models_app.models import StorageTask
-from models_app.registry import retention_work, storage_count
+from models_app.registry import cold_storage, retention_work, storage_count
 
 from . import integrity, sweep
 
@@ -21,6 +21,10 @@ SAMPLE_RATE = 50 << 20
 
 def _retention(stop: Stop) -> dict[str, Any]:
     return retention_work.run(stop=stop).facts()
+
+
+def _cold(stop: Stop) -> dict[str, Any]:
+    return cold_storage.run(stop=stop).facts()
 
 
 def _sweep(stop: Stop) -> dict[str, Any]:
@@ -47,6 +51,7 @@ TASKS: dict[str, tuple[timedelta, Callable[[Stop], dict[str, Any]]]] = {
     "count": (timedelta(days=1), _count),
     "sweep": (timedelta(hours=1), _sweep),
     "sweep with listing": (timedelta(days=1), _sweep_all),
+    "cold": (timedelta(hours=1), _cold),
     "sample": (timedelta(days=1), _sample),
 }
 

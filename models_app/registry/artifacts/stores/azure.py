@@ -39,6 +39,7 @@ from .base import (
     Readable,
     StoredBytes,
     Target,
+    cold_class_of,
     refused,
     silent,
 )
@@ -57,8 +58,11 @@ class AzureStore(AzureStorage, DirectStore):
     tells_tags = False
     token_credential: Any
 
-    def __init__(self, *, public_url: str = "", **options: Any) -> None:
+    cold_classes = ("Cool", "Cold")
+
+    def __init__(self, *, public_url: str = "", cold_class: str = "", **options: Any) -> None:
         super().__init__(**options)
+        self.cold_class = cold_class_of(cold_class, AzureStore)
         self.public_url = public_url
 
     def _get_service_client(self) -> BlobServiceClient:
@@ -166,6 +170,17 @@ class AzureStore(AzureStorage, DirectStore):
                 self._blob(key).delete_blob()
         except FileNotFoundError:
             pass
+
+    @property
+    def cold_place(self) -> str:
+        if not self.cold_class:
+            return ""
+        where = f"{self.account_name or ''}/{self.azure_container}/{self.location.strip('/')}"
+        return f"azure://{where} {self.cold_class}"
+
+    def set_class(self, key: str, *, cold: bool) -> None:
+        with self._asking():
+            self._blob(key).set_standard_blob_tier(self.cold_class if cold else "Hot")
 
     def walk(self, prefix: str) -> Iterator[Kept]:
         start = f"{self.location.strip('/')}/".lstrip("/")

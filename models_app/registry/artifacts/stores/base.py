@@ -19,6 +19,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Protocol
 
+from django.core.exceptions import ImproperlyConfigured
+
 from models_app.registry.errors import OutOfSpace, Unavailable
 
 CONNECT_SECONDS = 5
@@ -83,6 +85,22 @@ class Store(ABC):
 
     # The folder of a store on a disk that every web process sees; None for any other.
     folder: Path | None = None
+    # The classes of storage that cost less to keep, more to read, and are read at once all the same; none on a disk.
+    cold_classes: ClassVar[tuple[str, ...]] = ()
+    # Which of these what is archived moves to; "" for none.
+    cold_class: str = ""
+
+    @property
+    def cold_place(self) -> str:
+        """Which class of which store that is, so that a move to another store is seen; "" for none."""
+        return ""
+
+    def set_class(self, key: str, *, cold: bool) -> None:
+        """Keep what is there in the colder class, or in the usual one again; readers notice nothing.
+
+        Only where there is a `cold_class`. Raises FileNotFoundError, Unavailable.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
@@ -264,6 +282,17 @@ def room() -> Iterator[None]:
             f"There is no room for this file ({error.strerror}); nothing of it was kept.",
             next_step="Tell an operator to make room, then send it again.",
         ) from error
+
+
+def cold_class_of(asked: str, store: type[Store]) -> str:
+    """The class as the store calls it. Raises ImproperlyConfigured for one that is read hours later, or not there."""
+    known = {name.lower(): name for name in store.cold_classes}
+    if asked and asked.lower() not in known:
+        raise ImproperlyConfigured(
+            f"cold_class is one of {', '.join(store.cold_classes)}, not “{asked[:40]}”: what is archived is read at "
+            "once, and other classes have it wait or do not exist."
+        )
+    return known.get(asked.lower(), "")
 
 
 def refused(store: str, why: str) -> Unavailable:

@@ -31,6 +31,7 @@ from .base import (
     Readable,
     StoredBytes,
     Target,
+    cold_class_of,
     refused,
     silent,
 )
@@ -50,11 +51,16 @@ class GoogleStore(GoogleCloudStorage, DirectStore):
     credentials: Any
     project_id: Any
 
-    def __init__(self, *, public_url: str = "", endpoint_url: str = "", **options: Any) -> None:
+    cold_classes = ("NEARLINE", "COLDLINE", "ARCHIVE")
+
+    def __init__(
+        self, *, public_url: str = "", endpoint_url: str = "", cold_class: str = "", **options: Any
+    ) -> None:
         if options.get("sa_email"):
             options["iam_sign_blob"] = True
         super().__init__(**options)
         self.public_url, self.endpoint_url = public_url, endpoint_url
+        self.cold_class = cold_class_of(cold_class, GoogleStore)
 
     @cached_property
     def client(self) -> Any:
@@ -148,6 +154,20 @@ class GoogleStore(GoogleCloudStorage, DirectStore):
                 self._blob(key).delete(**self._calls)
         except FileNotFoundError:
             pass
+
+    @property
+    def cold_place(self) -> str:
+        return f"gs://{self.bucket_name}/{self._named('')} {self.cold_class}" if self.cold_class else ""
+
+    def set_class(self, key: str, *, cold: bool) -> None:
+        blob = self._blob(key)
+        with self._asking():
+            blob.reload(**self._calls)
+            blob.update_storage_class(
+                self.cold_class if cold else "STANDARD",
+                if_source_generation_match=blob.generation,
+                **self._calls,
+            )
 
     def walk(self, prefix: str) -> Iterator[Kept]:
         skip = len(self._named(""))

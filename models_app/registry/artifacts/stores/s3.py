@@ -30,6 +30,7 @@ from .base import (
     Readable,
     StoredBytes,
     Target,
+    cold_class_of,
     refused,
     silent,
 )
@@ -47,8 +48,11 @@ WRONG_DIGEST = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"}
 class S3Store(S3Storage, DirectStore):
     """A bucket, or what begins with `location` in it. `public_url` is where clients reach it, if not as we do."""
 
-    def __init__(self, *, public_url: str = "", **options: Any) -> None:
+    cold_classes = ("STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR")
+
+    def __init__(self, *, public_url: str = "", cold_class: str = "", **options: Any) -> None:
         super().__init__(**options)
+        self.cold_class = cold_class_of(cold_class, S3Store)
         self.public_url = public_url
         self._lock = threading.Lock()
         self._checks: bool | None = None
@@ -159,6 +163,28 @@ class S3Store(S3Storage, DirectStore):
     def remove(self, key: str) -> None:
         with self._asking():
             self.client.delete_object(**self._at(key))
+
+    @property
+    def cold_place(self) -> str:
+        return f"s3://{self.bucket_name}/{self._named('')} {self.cold_class}" if self.cold_class else ""
+
+    def set_class(self, key: str, *, cold: bool) -> None:
+        found = self.state(key)
+        if found is None:
+            raise FileNotFoundError(key)
+        with self._asking():
+            # A copy onto itself, whole or not at all, in parts side by side where it is large.
+            self.client.copy(
+                self._at(key),
+                self.bucket_name,
+                self._named(key),
+                ExtraArgs={
+                    "CopySourceIfMatch": found.tag,
+                    "MetadataDirective": "REPLACE",
+                    "StorageClass": self.cold_class if cold else "STANDARD",
+                },
+                Config=self._copying,
+            )
 
     def walk(self, prefix: str) -> Iterator[Kept]:
         skip = len(self._named(""))
