@@ -27,13 +27,12 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`answers` are (status, headers, body), one per request; the last one stays. `before` is called before each."""
+    """`answers` are (status, headers, body), one per request; the last one stays."""
 
     url: str = ""
     received: list[Received] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=lambda: [(200, {}, b"thanks")])
     seen: threading.Event = field(default_factory=threading.Event)
-    before: Callable[[], None] = lambda: None
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.answers = [(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)]
@@ -55,7 +54,6 @@ def receiver(*, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             told.received.append(Received(self.path, dict(self.headers), body))
-            told.before()
             status, headers, answer = told.answers[0] if len(told.answers) == 1 else told.answers.pop(0)
             self.send_response(status)
             for name, value in headers.items():
