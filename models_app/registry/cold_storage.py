@@ -113,13 +113,12 @@ def _to_cool(rules: Rules, store: Store) -> QuerySet[Blob]:
 
 
 def _each(rows: QuerySet[Blob], work: Callable[[list[Blob]], None], stop: Stop) -> None:
-    last, seen = "", 0
-    while seen < MOST and not stop():
-        page = list(rows.filter(pk__gt=last).order_by("pk")[:AT_ONCE])
-        if not page:
+    # Asked once: it takes reading many listings. What changes meanwhile the next pass sees.
+    found = list(rows.order_by("pk")[:MOST])
+    for start in range(0, len(found), AT_ONCE):
+        if stop():
             return
-        last, seen = page[-1].pk, seen + len(page)
-        work(page)
+        work(found[start : start + AT_ONCE])
 
 
 def _cool(store: Store, page: list[Blob], done: Moved) -> None:

@@ -51,8 +51,9 @@ TASKS: dict[str, tuple[timedelta, Callable[[Stop], dict[str, Any]]]] = {
     "count": (timedelta(days=1), _count),
     "sweep": (timedelta(hours=1), _sweep),
     "sweep with listing": (timedelta(days=1), _sweep_all),
-    "cold": (timedelta(hours=1), _cold),
     "sample": (timedelta(days=1), _sample),
+    # Last: a store may let us do all but this.
+    "cold": (timedelta(hours=1), _cold),
 }
 
 
