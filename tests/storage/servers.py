@@ -31,7 +31,11 @@ BIN = Path(sys.executable).parent
 # The account that Azurite has, as its papers print it.
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-OWNER, STRANGER = ("owner", "of-the-bucket-1"), ("stranger", "of-another-bucket")
+ADMIN, OWNER, STRANGER = (
+    ("admin", "makes-the-bucket"),
+    ("owner", "of-the-bucket-1"),
+    ("stranger", "of-another-bucket"),
+)
 BUCKET = "models"
 
 
@@ -103,14 +107,15 @@ def _end_with_parent() -> None:
 
 
 class SeaweedFS(Server):
-    """S3 with two accounts: one that owns the bucket, one that may not even look into it."""
+    """S3 with three accounts: who made the bucket; Modelry's own, with the least; one that may not look in."""
 
     def __init__(self, folder: Path, *, volume_mb: int = 64) -> None:
         super().__init__(folder)
         self._volume_mb = volume_mb
         self.port, *self._others = free_ports(8)
         accounts = [
-            _account(OWNER, ["Admin", "Read", "Write", "List", "Tagging"]),
+            _account(ADMIN, ["Admin"]),
+            _account(OWNER, [f"{right}:{BUCKET}" for right in ("Read", "Write", "List")]),
             _account(STRANGER, ["Read:elsewhere", "List:elsewhere"]),
         ]
         (folder / "s3.json").write_text(json.dumps({"identities": accounts}))
@@ -172,8 +177,8 @@ class SeaweedFS(Server):
         return {
             "endpoint_url": self.url,
             "region_name": "us-east-1",
-            "aws_access_key_id": OWNER[0],
-            "aws_secret_access_key": OWNER[1],
+            "aws_access_key_id": ADMIN[0],
+            "aws_secret_access_key": ADMIN[1],
         }
 
     def storage(self, prefix: str, account: tuple[str, str] = OWNER) -> dict[str, object]:

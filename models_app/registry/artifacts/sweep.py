@@ -34,6 +34,8 @@ Row = TypeVar("Row", bound=models.Model)
 AT_ONCE = 500
 # So many are locked while their bytes are removed.
 REMOVED_AT_ONCE = 20
+# A store more than minutes apart refuses us; a disk elsewhere does not.
+CLOCKS_APART = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -247,7 +249,7 @@ def _remove_blobs(done: Swept, limit: datetime, stop: Callable[[], bool]) -> Non
             # Asked only now that nobody can begin to refer to them.
             named = [blob.pk for blob in held]
             free = set(_free_blobs().filter(pk__in=named).values_list("pk", flat=True))
-            doomed = [blob for blob in held if blob.pk in free and _takes_bytes(blob)]
+            doomed = [blob for blob in held if blob.pk in free and _takes_bytes(blob, limit)]
             gone = {blob.pk for blob in doomed}
             Blob.objects.filter(pk__in=[blob.pk for blob in held if blob.pk not in gone]).update(
                 condemned_at=None
@@ -257,14 +259,15 @@ def _remove_blobs(done: Swept, limit: datetime, stop: Callable[[], bool]) -> Non
             done.removed.add(blob.size)
 
 
-def _takes_bytes(blob: Blob) -> bool:
+def _takes_bytes(blob: Blob, limit: datetime) -> bool:
     """Remove the bytes of a marked blob, under the lock of its row; not when somebody brought them again since.
 
-    What is not there now is not removed either: somebody may just be bringing it.
+    What is not there now is not removed either: somebody may just be bringing it. The store's clock may be late.
     """
     if blob.condemned_at is None or blob.touched_at > blob.condemned_at:
         return False
-    if not storage.remove_unless_younger(blob.pk, blob.condemned_at):
+    late = min(CLOCKS_APART, (timezone.now() - limit) / 4)
+    if not storage.remove_unless_younger(blob.pk, blob.condemned_at - late):
         return False
     if blob.damaged_at is not None:
         storage.forget_aside(blob.pk)

@@ -139,8 +139,8 @@ def test_a_reference_made_while_the_sweep_removes(people, monkeypatch):
     problems, begun, stopped, swept = [], threading.Event(), threading.Event(), []
     takes_bytes = sweep._takes_bytes
 
-    def taking(blob):
-        taken = takes_bytes(blob)
+    def taking(*blob):
+        taken = takes_bytes(*blob)
         begun.set()
         return taken
 

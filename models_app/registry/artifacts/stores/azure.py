@@ -40,6 +40,7 @@ from .base import (
     StoredBytes,
     Target,
     cold_class_of,
+    failed,
     refused,
     silent,
 )
@@ -108,7 +109,9 @@ class AzureStore(AzureStorage, DirectStore):
             said = str(getattr(code, "value", code) or status or type(error).__name__)
             if said in GONE or status in (412, 416) or (status == 404 and said != "ContainerNotFound"):
                 raise FileNotFoundError(said) from error
-            raise (refused if 400 <= status < 500 else silent)(called, said) from error
+            raise failed(
+                called, said, status=status, headers=getattr(error.response, "headers", None)
+            ) from error
         except AzureError as error:
             raise silent(called, type(error).__name__) from error
         except (ImportError, ValueError) as error:
@@ -271,7 +274,12 @@ class AzureStore(AzureStorage, DirectStore):
         return Part(found.size, found.etag)
 
     def copy(self, source: str, key: str, *, tag: str) -> None:
-        address = self._signed(source, BlobSasPermissions(read=True), timedelta(hours=1))
+        # The address of who has a signature only says it already.
+        address = (
+            self._signed(source, BlobSasPermissions(read=True), timedelta(hours=1))
+            if self.signs()
+            else self._blob(source).url
+        )
         target = self._blob(key)
         with self._asking():
             target.start_copy_from_url(

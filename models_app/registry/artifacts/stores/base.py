@@ -16,16 +16,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
 
 from models_app.registry.errors import OutOfSpace, Unavailable
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 60
 ATTEMPTS = 3
+# Stores take signatures that are 15 minutes old, or less.
+CLOCKS_APART = 5
 # How much of a file one request asks of a store whose library does not stream.
 PIECE = 4 << 20
 
@@ -295,12 +299,28 @@ def cold_class_of(asked: str, store: type[Store]) -> str:
     return known.get(asked.lower(), "")
 
 
-def refused(store: str, why: str) -> Unavailable:
-    """The store answers, and does not let us."""
-    return Unavailable(
-        f"{store} refuses what Modelry asks of it ({why}).",
-        next_step="Tell an operator: name, credentials and rights are in docs/storage.md.",
-    )
+def failed(store: str, why: str, *, status: int, headers: Mapping[str, str] | None = None) -> Unavailable:
+    """What an answer with that status means."""
+    return refused(store, why, headers=headers) if 400 <= status < 500 else silent(store, why)
+
+
+def refused(store: str, why: str, *, headers: Mapping[str, str] | None = None) -> Unavailable:
+    """The store answers, and does not let us; the headers of its answer may tell that it is about the clock."""
+    minutes = _minutes_apart((headers or {}).get("date", ""))
+    next_step = "Tell an operator: name, credentials and rights are in docs/storage.md."
+    if minutes >= CLOCKS_APART:
+        next_step = (
+            f"Tell an operator: the clock of this machine and the store's are {minutes} minutes apart, which it does "
+            "not accept. Set the clock right (NTP)."
+        )
+    return Unavailable(f"{store} refuses what Modelry asks of it ({why}).", next_step=next_step)
+
+
+def _minutes_apart(date: str) -> int:
+    try:
+        return int(abs((parsedate_to_datetime(date) - timezone.now()).total_seconds()) // 60)
+    except (TypeError, ValueError):
+        return 0
 
 
 def silent(store: str, why: str) -> Unavailable:

@@ -98,7 +98,8 @@ class GoogleStore(GoogleCloudStorage, DirectStore):
                 raise refused(called, "no such bucket") from error
             raise FileNotFoundError(str(error.code)) from error
         except core.ClientError as error:
-            raise refused(called, f"{error.code} {type(error).__name__}") from error
+            headers = getattr(error.response, "headers", None)
+            raise refused(called, f"{error.code} {type(error).__name__}", headers=headers) from error
         except GoogleAuthError as error:
             raise (silent if error.retryable else refused)(called, type(error).__name__) from error
         except (GoogleAPIError, RequestException) as error:

@@ -31,8 +31,7 @@ from .base import (
     StoredBytes,
     Target,
     cold_class_of,
-    refused,
-    silent,
+    failed,
 )
 
 # Up to here a file goes in one request, with its digest as we know it; above, in parts that each have one.
@@ -105,10 +104,11 @@ class S3Store(S3Storage, DirectStore):
         except FileNotFoundError:
             raise
         except (ClientError, BotoCoreError, Boto3Error, HTTPError, OSError) as error:
-            code, status = _said(error)
+            code, answer = _said(error)
             if code in GONE:
                 raise FileNotFoundError(code) from error
-            raise (refused if 400 <= status < 500 else silent)(called, code) from error
+            status, headers = answer.get("HTTPStatusCode", 0), answer.get("HTTPHeaders")
+            raise failed(called, code, status=int(status), headers=headers) from error
 
     # --- As every store ---------------------------------------------------------------------------------------
 
@@ -343,13 +343,13 @@ class _Body:
         self._body.close()
 
 
-def _said(error: BaseException) -> tuple[str, int]:
-    """The store's own code and status; the error's name and 0 when it did not answer."""
+def _said(error: BaseException) -> tuple[str, dict[str, Any]]:
+    """The store's own code and what came with it; the error's name and nothing when it did not answer."""
     for one in (error, error.__cause__, error.__context__):
         if isinstance(one, ClientError):
-            status = int(one.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            return str(one.response.get("Error", {}).get("Code", status)), status
-    return type(error).__name__, 0
+            answer: dict[str, Any] = dict(one.response.get("ResponseMetadata", {}))
+            return str(one.response.get("Error", {}).get("Code", answer.get("HTTPStatusCode", 0))), answer
+    return type(error).__name__, {}
 
 
 def _base64(sha256: str) -> str:
