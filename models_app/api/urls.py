@@ -42,6 +42,15 @@ from .files import ArchiveDownload, FileDownload, FileList
 from .holds import HoldDetail, HoldLift, HoldList
 from .lineage import Lineage
 from .models import CardTemplate, ModelDetail, ModelList, ModelRename
+from .monitoring import (
+    DeploymentObservations,
+    IncidentAcknowledge,
+    IncidentDetail,
+    IncidentList,
+    IncidentResolve,
+    ThresholdDetail,
+    ThresholdList,
+)
 from .policies import PolicyDetail, PolicyDryRun, PolicyList
 from .retention import RetentionDetail, RetentionDryRun, RetentionList
 from .runs import RunCurves, RunDetail, RunList, RunLog
@@ -226,6 +235,21 @@ v1 = [
     path("deployments/<api_number:number>/report", DeploymentReport.as_view(), name="deployment_report"),
     path("deployments/<api_number:number>/renew", DeploymentRenew.as_view(), name="deployment_renew"),
     path("deployments/<api_number:number>/lines", DeploymentLines.as_view(), name="deployment_lines"),
+    path(
+        "deployments/<api_number:number>/observations",
+        DeploymentObservations.as_view(),
+        name="deployment_observations",
+    ),
+    path("thresholds", ThresholdList.as_view(), name="thresholds"),
+    path("thresholds/<api_number:number>", ThresholdDetail.as_view(), name="threshold"),
+    path("incidents", IncidentList.as_view(), name="incidents"),
+    path("incidents/<api_number:number>", IncidentDetail.as_view(), name="incident"),
+    path(
+        "incidents/<api_number:number>/acknowledge",
+        IncidentAcknowledge.as_view(),
+        name="incident_acknowledge",
+    ),
+    path("incidents/<api_number:number>/resolve", IncidentResolve.as_view(), name="incident_resolve"),
     path("webhooks", WebhookList.as_view(), name="webhooks"),
     path("webhooks/<str:uid>", WebhookDetail.as_view(), name="webhook"),
     path("webhooks/<str:uid>/test", WebhookTest.as_view(), name="webhook_test"),

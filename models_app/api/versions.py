@@ -184,6 +184,12 @@ class Registration(VersionMetadata):
             **super().get_fields(),
             "aliases": serializers.ListField(child=Text(max_length=255), required=False),
             "run": Text(required=False, max_length=32, help_text="A run of this registry, by uid."),
+            "retrains": serializers.IntegerField(
+                required=False,
+                min_value=1,
+                max_value=2**63 - 1,
+                help_text="Number of the incident because of which it was trained; its promotion ends that.",
+            ),
             "base_relation": serializers.ChoiceField(
                 [(one.value, one.label) for one in BASE_RELATIONS], required=False
             ),

@@ -29,6 +29,11 @@ def of_team_storage(slug: str) -> str:
     return reverse("web:team_storage", kwargs={"slug": slug})
 
 
+def of_incident(number: int) -> str:
+    """The page of an incident."""
+    return reverse("web:incident", kwargs={"number": number})
+
+
 def of_deployment_api(number: int) -> str:
     """A deployment in the API."""
     return reverse("api:deployment", kwargs={"number": number})

@@ -30,6 +30,7 @@ from . import (
     model_fields,
     prepared,
     quotas,
+    retraining,
     reviews,
     version_facts,
 )
@@ -292,6 +293,7 @@ def register_version(
     if manifest is None and (stored or not (clean.get("source") or model.is_prompt)):
         manifest = manifests.seal(stored)
     relation = lineage.check_relation(clean.pop("base_relation", ""))
+    retrains = clean.pop("retrains", "")
     columns, collections = _split(clean)
     dataset = lineage.inherit_from_run(columns, run)
     model = lock(model)
@@ -313,6 +315,8 @@ def register_version(
         **columns,
     )
     prepared.insert(version)
+    if retrains:
+        retraining.link(version, retrains, by=by)
     version_facts.add(version, collections, by)
     lineage.connect(version, relation=relation, by=by, dataset=dataset)
     model.version_count += 1

@@ -156,7 +156,7 @@ def queue(
     )
     prepared.insert(deployment)
     _tell(deployment, "queued", by=by)
-    start_if_due(deployment, by=by, has_waited=False)
+    start_if_due(deployment, by=by)
     return deployment
 
 
@@ -193,27 +193,18 @@ def may_start(deployment: Deployment) -> bool:
     return not others.exclude(pk=deployment.pk).exists()
 
 
-def start_if_due(deployment: Deployment, *, by: Actor, has_waited: bool = True) -> bool:
+def start_if_due(deployment: Deployment, *, by: Actor) -> bool:
     """Start it where deployers are told; an agent asks when it is ready."""
     if deployment.environment.kind == DeployKind.AGENT or not may_start(deployment):
         return False
-    start(deployment, by=by, has_waited=has_waited)
+    start(deployment, by=by)
     return True
 
 
-def start(
-    deployment: Deployment,
-    *,
-    by: Actor,
-    holder: str = "",
-    lease: timedelta | None = None,
-    has_waited: bool = True,
-) -> None:
-    """Hand it out: from here on a deployer works on it, and the time runs. What it goes back to is fixed now: what is
-    live may be another since it was queued, if it has waited.
-    """
+def start(deployment: Deployment, *, by: Actor, holder: str = "", lease: timedelta | None = None) -> None:
+    """Hand it out: from here on a deployer works on it, and the time runs. What it goes back to is fixed now."""
     now = timezone.now()
-    if deployment.kind != DeploymentKind.ROLLBACK and has_waited:
+    if deployment.kind != DeploymentKind.ROLLBACK:
         live = live_in(deployment.model_id, deployment.environment)
         deployment.rollback_target = _target(deployment.version, live)
     deployment.state, deployment.started_at = DeploymentState.DEPLOYING, now

@@ -21,7 +21,7 @@ from models_app.models import (
 )
 from models_app.models.catalog import ModelVersionQuerySet
 
-from . import audit, deployment_steps, events, prepared
+from . import audit, deployment_steps, events, prepared, retraining
 from .access import Actor, Right, get_model, may_on, require_on, require_reading, versions_for
 from .errors import Conflict, Invalid, NotFound, NothingToDo
 from .metadata import clean_text
@@ -256,6 +256,8 @@ def _change(
             **facts,
         },
     )
+    if to == Stage.PRODUCTION:
+        retraining.entered_production(version, transition, by=by)
     deployment_steps.followed_stage(version, transition, by=by)
     return transition
 

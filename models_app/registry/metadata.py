@@ -94,8 +94,8 @@ GROUPS: tuple[Group, ...] = (
 )
 VERSION_FIELDS: dict[str, Field] = {field.name: field for group in GROUPS for field in group.fields}
 COLLECTIONS = ("metrics", "reports", "risk_flags", "tags", "aliases")
-# Only at registration: where it came from.
-AT_REGISTRATION = ("run", "base_relation", "source", "run_link")
+# Only at registration: where it came from, and because of which incident.
+AT_REGISTRATION = ("run", "base_relation", "source", "run_link", "retrains")
 MAX_LONG = 20_000
 MAX_JSON = 200_000
 MAX_ITEMS = 1_000
@@ -167,7 +167,7 @@ def clean_version_metadata(data: Mapping[str, Any], *, at_registration: bool = F
                     for alias in _list("aliases", value)
                 ]
             elif at_registration and name in AT_REGISTRATION:
-                clean[name] = _text(name, value, 2000)
+                clean[name] = _text(name, str(value) if name == "retrains" and value else value, 2000)
             else:
                 problems.add(str(name)[:100], "There is no such field.")
         except Invalid as error:

@@ -33,7 +33,7 @@ from models_app.models import (
     Visibility,
 )
 
-from . import addresses, requirements, standard_events
+from . import addresses, drift_events, requirements, standard_events
 from .access import RIGHTS, Right
 from .names import one_line
 
@@ -219,6 +219,15 @@ def _deployment_back(case: Happening) -> str:
     return f"Rolled back in {facts['environment']}: {case.model.name} v{facts['version']}{again}"
 
 
+def _drifted(case: Happening) -> str:
+    facts = case.facts
+    return f"Drift of {case.model.name} v{facts['version']}: {facts['text']}"
+
+
+def _drift_resolved(case: Happening) -> str:
+    return f"Resolved: incident #{case.facts['incident']} on {case.model.name}"
+
+
 def _promoted(case: Happening) -> str:
     # Into production the move itself is told of, also to those who took part.
     return "" if case.facts["to"] == "production" else f"Promoted by {case.who}: {case.what}"
@@ -248,10 +257,12 @@ RULES: dict[str, tuple[Who, Callable[[Happening], str]]] = {
     "promotion.reviewed_after": (_taking_part, _line("Emergency reviewed by {who}: {what}")),
     "deployment.failed": (_deploying, _deployment_failed),
     "deployment.rolled_back": (_deploying, _deployment_back),
+    drift_events.DRIFTED: (_owners, _drifted),
+    drift_events.RESOLVED: (_owners, _drift_resolved),
     HANDED_OVER: (_heir, lambda case: f"You answer for {case.model.name} now, says {case.who}"),
     standard_events.MOVED: (_concerned, _moved),
 }
-URGENT = frozenset({"promotion.emergency", "deployment.failed"})
+URGENT = frozenset({"promotion.emergency", "deployment.failed", drift_events.DRIFTED})
 
 
 # --- writing --------------------------------------------------------------------------------------------------
@@ -315,7 +326,7 @@ def _read(event: OutboxEvent) -> Happening | None:
     model = RegisteredModel.objects.select_related("team").filter(pk=event.model_ref or 0).first()
     if model is None:
         return None
-    if event.name == HANDED_OVER:
+    if event.name in (HANDED_OVER, *drift_events.NAMES):
         return Happening(event, model, None)
     requests = PromotionRequest.objects.select_related("version")
     if "request" in event.payload:
@@ -327,6 +338,8 @@ def _read(event: OutboxEvent) -> Happening | None:
 def _path(case: Happening) -> str:
     if case.request is not None and not case.event.name.startswith("deployment."):
         return addresses.of_request(case.request.pk)
+    if case.event.name in drift_events.NAMES:
+        return addresses.of_incident(case.facts["incident"])
     if case.event.name == HANDED_OVER:
         return addresses.of_model(case.model.name)
     number = case.facts.get("restored") or case.facts["version"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from models_app.models import RequestState, TransitionKind, Verdict
 
-from . import addresses, deployment_events
+from . import addresses, deployment_events, drift_events
 from .event_schemas import Event, Fields, Payload, address, declare, stage, switch, text, texts, whole
 
 MOVED, PROMOTED, ROLLED_BACK = "version.moved", "version.promoted", "version.rolled_back"
@@ -177,6 +177,7 @@ EVENTS = declare(
         example={"version": 12, "text": "Misses scratches."},
     ),
     *deployment_events.EVENTS,
+    *drift_events.EVENTS,
 )
 # Every event, with the data that a test sends.
 EXAMPLES: dict[str, dict[str, Any]] = {name: event.example_data() for name, event in EVENTS.items()}

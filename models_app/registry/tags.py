@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from models_app.models import ModelTag, ModelVersion, RegisteredModel, VersionTag
 
-from . import audit, card_facts, card_sync, events, prepared
+from . import audit, card_facts, card_sync, events, prepared, retraining
 from .access import Actor, Right, require_on
 from .lifecycle import lock, lock_version, touch_version
 from .metadata import brief_tags, clean_tags
@@ -104,6 +104,7 @@ def set_version_tag(version: ModelVersion, *, key: str, value: str = "", by: Act
     tag_id, former = _former(_VERSION_TAG(version.pk, key))
     if former == value:
         return
+    retraining.link_by_tags(version, {key: value}, by=by)
     _write(VersionTag(id=tag_id, version=version, key=key, value=value), is_new=tag_id is None)
     touch_version(version)
     _record("version.tag_set", by, version.model, version, key, former, value)

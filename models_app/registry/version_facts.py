@@ -6,6 +6,7 @@ from typing import Any
 
 from models_app.models import EvaluationReport, ModelVersion, RiskFlag, VersionMetric, VersionTag
 
+from . import retraining
 from .access import Actor
 from .errors import Conflict
 from .lifecycle import point_alias
@@ -24,6 +25,7 @@ def add(version: ModelVersion, collections: dict[str, Any], by: Actor) -> None:
     VersionTag.objects.bulk_create(
         [VersionTag(version=version, key=key, value=value) for key, value in tags.items()]
     )
+    retraining.link_by_tags(version, tags, by=by)
     for alias in dict.fromkeys(collections.get("aliases", [])):
         point_alias(version, alias, by)
 
@@ -50,6 +52,7 @@ def change(version: ModelVersion, collections: dict[str, Any], by: Actor) -> dic
         tags = collections["tags"]
         before = dict(version.tags.values_list("key", "value"))
         if before != tags:
+            retraining.link_by_tags(version, tags, by=by)
             version.tags.all().delete()
             VersionTag.objects.bulk_create(
                 [VersionTag(version=version, key=key, value=value) for key, value in tags.items()]

@@ -16,6 +16,7 @@ from models_app.registry import (
     idempotency,
     logged_models,
     mailing,
+    observations,
     second_factor,
     sessions,
     webhooks,
@@ -59,6 +60,7 @@ def tidy() -> dict[str, int]:
         "deliveries": deliveries.forget_old(),
         "notices": mailing.forget_old(),
         "events": events.forget_old(),
+        "observations": observations.forget_old(),
         "sessions": _expired_sessions(),
         "rows of sessions": sessions.forget_old(),
     }

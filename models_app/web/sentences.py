@@ -62,6 +62,16 @@ NOUNS: dict[str, dict[str, str]] = {
         "deployment.superseded": "ended as superseded a deployment of",
         "deployment.withheld": "did not deploy again",
     },
+    "Monitoring": {
+        "deployment.observed": "began to observe",
+        "incident.opened": "opened an incident on",
+        "incident.acknowledged": "took up the incident on",
+        "incident.resolved": "resolved the incident on",
+        "version.retrains": "answered an incident with",
+        "threshold.set": "set a threshold of",
+        "threshold.changed": "changed a threshold of",
+        "threshold.removed": "removed a threshold of",
+    },
     "Refusals": {"refused": "was refused"},
     "People and teams": {
         "user.created": "created the person",

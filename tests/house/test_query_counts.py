@@ -15,12 +15,15 @@ from models_app.models import (
     Delivery,
     DeliveryAttempt,
     Deployment,
+    Incident,
     LegalHold,
+    ModelVersion,
     Policy,
     PromotionRequest,
     RetentionPolicy,
     Run,
     Stage,
+    Threshold,
     User,
     Verdict,
     Webhook,
@@ -31,6 +34,7 @@ from models_app.registry import (
     deployment_reports,
     environments,
     holds,
+    observations,
     policies,
     promotions,
     retention,
@@ -38,6 +42,8 @@ from models_app.registry import (
     runs,
     service_accounts,
     storage_count,
+    tags,
+    thresholds,
     webhooks,
 )
 from models_app.registry import people as people_verbs
@@ -83,6 +89,7 @@ ROUTES = {
     "web:webhook_edit": "/webhooks/{hook}/edit/",
     "web:webhook_delivery": "/webhooks/{hook}/deliveries/{message}/",
     "web:team_retention": "/teams/risk/retention/",
+    "web:incident": "/incidents/{incident}/",
     "web:storage": "/storage/",
     "web:team_storage": "/teams/risk/storage/",
     "web:help_clients": "/help/clients/",
@@ -137,6 +144,11 @@ ROUTES = {
     "api:deployments": "/api/v1/deployments",
     "api:deployment": "/api/v1/deployments/{deployment}",
     "api:deployment_lines": "/api/v1/deployments/{deployment}/lines",
+    "api:deployment_observations": "/api/v1/deployments/{deployment}/observations",
+    "api:thresholds": "/api/v1/thresholds",
+    "api:threshold": "/api/v1/thresholds/{threshold}",
+    "api:incidents": "/api/v1/incidents",
+    "api:incident": "/api/v1/incidents/{incident}",
     "api:tokens": "/api/v1/tokens",
     "api:webhooks": "/api/v1/webhooks",
     "api:webhook": "/api/v1/webhooks/{hook}",
@@ -192,6 +204,10 @@ UNCOUNTED: dict[str, str] = {
     "api:deployment_call_off": CHANGES,
     "api:deployment_report": CHANGES,
     "api:deployment_renew": CHANGES,
+    "web:incident_acknowledge": CHANGES,
+    "web:incident_resolve": CHANGES,
+    "api:incident_acknowledge": CHANGES,
+    "api:incident_resolve": CHANGES,
     "web:theme": CHANGES,
     "web:revoke_token": CHANGES,
     "web:end_session": CHANGES,
@@ -245,6 +261,7 @@ def one_of_each(people) -> None:
     catalog.set_model_tags(model, tags={"domain": "payments"}, by=by)
     promotions.move(first, to=Stage.PRODUCTION, by=approver, reason="good")
     deployed(people)
+    drifting(people)
     second = builders.complete_version(model, by=by, base_model="risk/m0@1", tags={"kind": "y"})
     promotions.move(second, to=Stage.PRODUCTION, by=approver, reason="better", keep_former=True)
     third = builders.version(model, by=by, metrics={"f1": 0.5})
@@ -285,6 +302,25 @@ def deployed(people) -> None:
     deployment_reports.report(Deployment.objects.latest("pk"), state="live", lines=lines, by=people.root)
 
 
+def drifting(people) -> None:
+    """The newest deployment observes more than its model may; a version is trained because of it."""
+    deployment = Deployment.objects.select_related("model").latest("pk")
+    thresholds.add(deployment.model, name_pattern="psi", value=0.2, in_a_row=1, by=people.root)
+    incident = beyond(people, deployment, "amount")
+    answers(people, deployment.version, incident)
+
+
+def answers(people, version: ModelVersion, incident: Incident) -> None:
+    tags.set_version_tag(version, key="modelry.retrains", value=str(incident.pk), by=people.alice)
+
+
+def beyond(people, deployment: Deployment, feature: str) -> Incident:
+    batch = [{"name": "psi", "feature": feature, "value": 0.3}, {"name": "traffic", "value": 7}]
+    found = observations.observe(deployment, observations=batch, by=people.root).incident
+    assert found is not None
+    return found
+
+
 def many_of_each(people) -> None:
     """As `one_of_each`, and more of everything that a list may show."""
     by, approver = people.alice, people.carol
@@ -301,6 +337,9 @@ def many_of_each(people) -> None:
         other_version = builders.complete_version(other, by=by, base_model="risk/m0@1")
         promotions.move(other_version, to=Stage.PRODUCTION, by=approver, reason="good")
         deployed(people)
+        drifting(people)
+        beyond(people, Deployment.objects.earliest("pk"), f"f{number}")
+        answers(people, version, model.incidents.get())
         environments.set_up(f"e{number}", by=people.root)
         catalog.set_model_tags(other, tags={"domain": f"d{number}"}, by=by)
         holds.place(model, version=version, by=people.erin, reason=f"Case {number}")
@@ -341,6 +380,8 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
         "request": PromotionRequest.objects.order_by("pk")[0].pk,
         "policy": Policy.objects.order_by("pk")[0].pk,
         "retention": RetentionPolicy.objects.order_by("pk")[0].pk,
+        "incident": Incident.objects.order_by("pk")[0].pk,
+        "threshold": Threshold.objects.order_by("pk")[0].pk,
         "hold": LegalHold.objects.order_by("pk")[0].pk,
         "hook": Webhook.objects.order_by("pk")[0].uid,
         "message": Delivery.objects.order_by("pk")[0].uid,

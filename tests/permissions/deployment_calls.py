@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .sending import Call, deployed, handed_out, quiet, replaced, rest, see, with_
+from .sending import Call, deployed, drifting, form, handed_out, quiet, replaced, rest, see, with_
 
 E, D = "environments/eu", "deployments/{deployment}"
 
@@ -11,6 +11,8 @@ DEPLOYMENTS: dict[str, dict[str, list[Call]]] = {
         "REST": with_(
             deployed,
             *see(f"/api/v1/{E}", f"/api/v1/{E}/running", "/api/v1/environments", "/api/v1/deployments"),
+            # What is listed there is of models that one may read.
+            *see("/api/v1/incidents", "/api/v1/thresholds"),
         )
     },
     "read a deployment": {"REST": with_(deployed, *see(f"/api/v1/{D}", f"/api/v1/{D}/lines"))},
@@ -45,4 +47,43 @@ DEPLOYMENTS: dict[str, dict[str, list[Call]]] = {
         )
     },
     "take deployments": {"REST": with_(deployed, rest("POST", f"{E}/claim", agent="a"))},
+    "read observations, thresholds and incidents": {
+        "pages": with_(drifting, *see("/incidents/{incident}/")),
+        "REST": with_(
+            drifting,
+            *see(
+                f"/api/v1/{D}/observations",
+                "/api/v1/incidents/{incident}",
+                "/api/v1/thresholds/{threshold}",
+            ),
+        ),
+    },
+    "post observations": {
+        "REST": with_(
+            drifting, rest("POST", f"{D}/observations", observations=[{"name": "traffic", "value": 1}])
+        )
+    },
+    "set thresholds of a model": {
+        "REST": with_(
+            drifting,
+            rest("POST", "thresholds", model="{model}", name_pattern="ks", value=1),
+            rest("PATCH", "thresholds/{threshold}", value=2),
+            rest("DELETE", "thresholds/{threshold}"),
+        )
+    },
+    "set thresholds of an environment": {
+        "REST": with_(drifting, rest("POST", "thresholds", environment="eu", name_pattern="ks", value=1))
+    },
+    "answer incidents": {
+        "pages": with_(
+            drifting,
+            form("/incidents/{incident}/acknowledge/"),
+            form("/incidents/{incident}/resolve/", reason="Known."),
+        ),
+        "REST": with_(
+            drifting,
+            rest("POST", "incidents/{incident}/acknowledge"),
+            rest("POST", "incidents/{incident}/resolve", reason="Known."),
+        ),
+    },
 }

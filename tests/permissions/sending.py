@@ -9,16 +9,18 @@ from typing import Any
 from allauth.mfa.models import Authenticator
 from axes.models import AccessAttempt
 
-from models_app.models import ModelVersion, PromotionRequest, RegisteredModel, Stage, User
+from models_app.models import Deployment, ModelVersion, PromotionRequest, RegisteredModel, Stage, User
 from models_app.registry import (
     deployment_claims,
     deployment_reports,
     deployments,
     environments,
     holds,
+    observations,
     policies,
     promotions,
     sessions,
+    thresholds,
 )
 from models_app.registry.access import Actor
 
@@ -144,6 +146,18 @@ def replaced(world: World, ids: dict[str, Any], who: str) -> None:
     for version in ("v1", "v2"):
         made = deployments.deploy(ModelVersion.objects.get(pk=ids[version]), eu, by=world.root)
         deployment_reports.report(made, state="live", by=world.root)
+
+
+def drifting(world: World, ids: dict[str, Any], who: str) -> None:
+    """v2 live in eu, with a threshold crossed and an incident open."""
+    replaced(world, ids, who)
+    deployment = Deployment.objects.latest("id")
+    ids["deployment"] = deployment.pk
+    limit = thresholds.add(deployment.model, name_pattern="psi", value=0.2, in_a_row=1, by=world.root)
+    ids["threshold"] = limit.pk
+    batch = [{"name": "psi", "value": 0.3}]
+    observed = observations.observe(deployment, observations=batch, by=world.root)
+    ids["incident"] = observed.incident.pk
 
 
 def locked(world: World, ids: dict[str, Any], who: str) -> None:
