@@ -13,11 +13,13 @@ def fail(deployment: Deployment, *, by: Actor, why: str) -> None:
     """What is under way has failed; its model is locked. What waits behind it goes on; else the environment goes back
     to what ran before, and the version out of the stage or alias in which it failed. A rollback that fails is the end.
     """
-    steps.end_failed(deployment, by=by, why=why)
-    if steps.start_next(deployment, by=by):
-        return
     environment = deployment.environment
-    if deployment.kind == DeploymentKind.ROLLBACK or not environment.rolls_back:
+    steps.end_failed(deployment, by=by, why=why)
+    goes_back = deployment.kind != DeploymentKind.ROLLBACK and environment.rolls_back
+    if goes_back and environment.followed == Stage.PRODUCTION and environment.follows == Follows.STAGE:
+        # Whatever overtook it must not go back to what has failed.
+        lifecycle.pass_over(deployment.version)
+    if steps.start_next(deployment, by=by) or not goes_back:
         return
     system = Actor.system()
     reason = f"Deployment {deployment.pk} of v{deployment.version.number} failed in {environment}: {why}"

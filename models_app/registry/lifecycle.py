@@ -289,6 +289,15 @@ def rollback_target(model: RegisteredModel) -> ModelVersion | None:
     return current.rollback_target if current else None
 
 
+def pass_over(version: ModelVersion) -> None:
+    """What would go back to this version goes back to what it would go back to itself. The model is locked."""
+    for later in ModelVersion.objects.filter(rollback_target=version).select_related("model"):
+        further = version.rollback_target_id
+        later.rollback_target_id = None if further == later.pk else further
+        prepared.update(later, "rollback_target")
+        touch_version(later)
+
+
 @transaction.atomic
 def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransition:
     """Make the previous production version production again and archive the one that replaced it.

@@ -13,7 +13,7 @@ import pytest
 from models_app.client.agent_state import AgentState
 from models_app.client.command import Command
 from models_app.client.transfer import Failure
-from tests.agents import AgentProcess, Team, until
+from tests.agents import WITHIN, AgentProcess, Team, until
 
 # What another database could answer differently is in tests/registry/test_deployments.py.
 pytestmark = pytest.mark.sqlite_is_enough
@@ -74,7 +74,7 @@ def test_in_step_through_failure_and_kill(shared_live, agents):
     agent.process.send_signal(signal.SIGTERM)
     (agent.home / "place.go").touch()
     agent.hear("live", version=next_one)
-    assert agent.process.wait(60) == 0
+    assert agent.process.wait(WITHIN) == 0
     assert agent.place.read_text() == f"{next_one}\n"
     # What really runs is told as --observe sees it.
     agent.place.write_text("1\n")
@@ -97,7 +97,7 @@ def test_work_that_was_handed_back_is_gone_on_with_by_another(shared_live, agent
     first.process.send_signal(signal.SIGTERM)
     first.process.send_signal(signal.SIGINT)
     first.hear("handed_back")
-    assert first.process.wait(60) == 0
+    assert first.process.wait(WITHIN) == 0
     taken_from = '{what}; Deployment.objects.filter(environment__name="shared").update({change})'
     what = "from models_app.models import Deployment; from django.utils.timezone import now"
     # So that the test need not wait for the shortest lease there is.
@@ -108,7 +108,7 @@ def test_work_that_was_handed_back_is_gone_on_with_by_another(shared_live, agent
     shared_live.python(source=f"{late}\nfrom models_app.tasks.deployments import keep_up; keep_up()")
     # What the registry gave up is ended here, too.
     second.hear("lost")
-    assert second.process.wait(60) == 0
+    assert second.process.wait(WITHIN) == 0
     shown = team.lines(first.events[-1]["deployment"])
     assert any("went on where first was lost" in line for line in shown), shown
 
@@ -116,15 +116,16 @@ def test_work_that_was_handed_back_is_gone_on_with_by_another(shared_live, agent
 def test_wrong_use_and_refusals_end_it(shared_live, agents):
     team = Team(shared_live, "once", "once")
     team.set_up()
-    assert agents("nothing", "--once", environment="once").process.wait(60) == 0
+    assert agents("nothing", "--once", environment="once").process.wait(WITHIN) == 0
     assert (
-        agents("viewer", MODELRY_TOKEN=shared_live.tokens["dave"], environment="once").process.wait(60) == 3
+        agents("viewer", MODELRY_TOKEN=shared_live.tokens["dave"], environment="once").process.wait(WITHIN)
+        == 3
     )
     missing = agents("missing", "--exec", "./not-there.sh")
-    assert missing.process.wait(60) == 2
+    assert missing.process.wait(WITHIN) == 2
     team.promote(team.register("fails"))
     once = agents("once", "--once", environment="once")
-    assert once.process.wait(60) == 8
+    assert once.process.wait(WITHIN) == 8
 
 
 def test_a_state_is_one_agents(tmp_path):

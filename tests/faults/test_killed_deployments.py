@@ -49,6 +49,7 @@ for model in RegisteredModel.objects.all():
     live = [row for row in rows if row.state == "live"]
     assert len(live) == 1, (model.name, [(row.pk, row.version.number, row.state) for row in rows])
     assert not [row for row in rows if row.state in ("queued", "deploying", "verifying")]
+    assert live[0].version.stage == "production", (model.name, live[0].version)
     found[model.name] = live[0].version.number
     assert model.running.get().version_number == found[model.name]
 print(json.dumps(found))

@@ -165,6 +165,20 @@ def test_failure_goes_back_moves_the_stage_and_does_not_try_again(people, model)
     assert states(one)[-1] == (2, "deploying")
 
 
+def test_nothing_goes_back_to_what_has_failed(people, model):
+    environment = eu(people)
+    v1 = go_live(model, environment, people)
+    failed, overtook = promote(model, people), promote(model, people)
+    deployment_reports.report(Deployment.objects.get(version=failed), by=people.root, state="failed")
+    assert states(environment) == [(1, "live"), (2, "failed"), (3, "deploying")]
+    overtook.refresh_from_db()
+    assert (overtook.stage, overtook.rollback_target) == (Stage.PRODUCTION, v1)
+    report(environment, "failed", people)
+    v1.refresh_from_db()
+    assert v1.stage == Stage.PRODUCTION
+    assert states(environment)[2:] == [(3, "failed"), (1, "deploying")]
+
+
 def test_a_rollback_that_fails_is_the_end(people, model):
     environment = eu(people)
     go_live(model, environment, people)
