@@ -3,7 +3,7 @@
 
     latency   from the return of a promotion (its commit) to the arrival at the one hook that wants it, among --hooks
     fan-out   the same when every one of them wants it: all arrivals of one promotion after the other
-    dead      as latency, while half as many hooks again wait for a receiver that takes calls and never answers
+    dead      as latency, while 20 of the hooks want it too, whose receiver takes calls and never answers
     drain     --queued messages of 20 hooks and 50 models, two workers, a receiver of known speed
     killed    200 moves and as many that are rolled back, while one of two workers is killed (SIGKILL) again and again
 """
@@ -48,6 +48,7 @@ from tests import builders, people
 
 # What a killed worker had in hand comes back when its lease ends; here this is not waited for.
 LEASE_IS_OVER = 1.0
+DEAD = 20
 
 
 @dataclass
@@ -304,7 +305,7 @@ def main() -> None:
     if "fan-out" in only:
         fan_out(who, hooks=options.hooks, times=3)
     if "dead" in only:
-        latency(who, hooks=options.hooks // 2, times=options.times, dead=options.hooks // 2)
+        latency(who, hooks=options.hooks - DEAD, times=options.times, dead=DEAD)
     if "drain" in only:
         drain(who, queued=options.queued, speed=options.speed)
     if "killed" in only:
