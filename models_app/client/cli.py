@@ -78,6 +78,8 @@ def _push_options(command: argparse.ArgumentParser, *, ci: bool) -> None:
     command.add_argument("--commit", dest="code_commit")
     command.add_argument("--repository", dest="code_repository")
     command.add_argument("--run-url", help="where the training run is seen")
+    command.add_argument("--retrains", type=int, metavar="INCIDENT",
+                         help="number of the incident because of which it was trained")  # fmt: skip
     command.add_argument("--exclude", action="append", default=[], metavar="PATTERN")
     command.add_argument("--from-ci", action="store_true", default=ci, help="fill in what CI says")
     command.add_argument("--stage", choices=["staging", "production"], help="ask for this stage afterwards")
@@ -217,6 +219,8 @@ def _metadata(chosen: argparse.Namespace) -> dict[str, Any]:
         found["tags"] = tags
     if metrics:
         found["metrics"] = metrics
+    if chosen.retrains is not None:
+        found["retrains"] = chosen.retrains
     if chosen.create:
         found["create_model"] = True
     return found

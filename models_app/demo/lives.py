@@ -16,7 +16,7 @@ from models_app.registry.artifacts import storage
 from models_app.registry.artifacts.blobs import StoredFile
 from models_app.registry.metrics import higher_is_better
 
-from . import artifacts, serving
+from . import artifacts, monitoring, serving
 from .cards import PII_NOTES, card
 from .story import BASES, LEADS, Story
 
@@ -46,6 +46,8 @@ def live(story: Story, actors: dict[str, Actor], *, born: datetime, today: datet
         run = _run(story, index, training, registrar, gaps=fate == "g")
         yield training.ended
         facts = _facts(story, index, training, gaps=fate == "g") | {"run": run.uid, **_base(story, registrar)}
+        if story.path[index:].count("p") == 1 and fate == "p":
+            facts |= monitoring.retrains(model, actors, training.ended)
         version = catalog.register_version(model, files=stored[index], metadata=facts, by=registrar)
         yield from _stages(story, version, fate, training.ended, actors, index)
 

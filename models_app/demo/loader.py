@@ -16,7 +16,7 @@ from models_app.registry import notices, people, service_accounts, storage_count
 from models_app.registry.access import Actor
 from models_app.registry.search import index as search_index
 
-from . import governance, serving
+from . import governance, monitoring, serving
 from .lives import live
 from .logins import LOGINS, PASSWORD
 from .story import MACHINES, PEOPLE, STORIES, TEAMS
@@ -84,6 +84,7 @@ def load(*, progress: Callable[[int, int], None] = lambda done, total: None) -> 
         serving.freeze(actors, at=at, now=now)
         governance.tell(actors, at=at, now=now)
         serving.tell(actors, at=at, now=now)
+        monitoring.tell(actors, at=at, now=now)
     storage_count.count()
     _all_told()
 

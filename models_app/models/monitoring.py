@@ -98,7 +98,7 @@ class Threshold(models.Model):
         ]
 
     def __str__(self) -> str:
-        of = "" if self.feature_pattern == "*" else f" of {self.feature_pattern}"
+        of = "" if self.feature_pattern in ("", "*") else f" of {self.feature_pattern}"
         return f"{self.name_pattern}{of} {self.comparison} {self.value:g}"
 
     def is_beyond(self, value: float) -> bool:

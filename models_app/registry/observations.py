@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, IntegerField, QuerySet, Value, Window
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, QuerySet, Value, Window
 from django.db.models.functions import Cast, Greatest, Mod, RowNumber
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from models_app.models import Deployment, Incident, Observation, ObservationSeries
+from models_app.models import Deployment, Incident, Observation, ObservationSeries, RegisteredModel
 
 from . import audit, drift, environments
 from .access import Actor
@@ -286,3 +286,10 @@ def _thinned(
         total=Window(Count("id"), partition_by=F("series")),
     ).annotate(odd=Mod(F("nth") - 1, every))
     return numbered.filter(odd=0).order_by("series", "at").values_list("series", "total", "at", "value")
+
+
+def observed_deployments(model: RegisteredModel, *, most: int = 6) -> list[Deployment]:
+    """The newest deployments of a model that observed something."""
+    rows = Deployment.objects.filter(Exists(ObservationSeries.objects.filter(deployment=OuterRef("pk"))))
+    rows = rows.filter(model=model).select_related("environment", "version")
+    return list(rows.order_by("-pk")[:most])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.utils import timezone
+
 from models_app.models import (
     Incident,
     IncidentState,
@@ -42,7 +44,7 @@ def link(version: ModelVersion, number: str, *, by: Actor, field: str = "retrain
             f"{version} was trained because of incident {there.incident_id}.",
             next_step="Register another version for this one.",
         )
-    prepared.insert(Retraining(version=version, incident=incident, by=by.user))
+    prepared.insert(Retraining(version=version, incident=incident, at=timezone.now(), by=by.user))
     audit.record(
         "version.retrains",
         by=by,

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from models_app.models import (
     Comparison,
@@ -112,7 +113,7 @@ def add(
     _require(model, environment, by=by)
     for name in ("name_pattern", "value"):
         fields.setdefault(name, None)
-    threshold = Threshold(model=model, environment=environment, created_by=by.user)
+    threshold = Threshold(model=model, environment=environment, created_at=timezone.now(), created_by=by.user)
     _apply(threshold, fields)
     if Threshold.objects.filter(model=model, environment=environment).count() >= MOST:
         raise Conflict(f"There are {MOST} thresholds already.", next_step="Use patterns, or remove some.")

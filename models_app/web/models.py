@@ -18,6 +18,7 @@ from models_app.registry import (
     cards,
     catalog,
     holds,
+    incidents,
     lifecycle,
     metrics,
     requirements,
@@ -59,6 +60,7 @@ def frame(request: PageRequest, model: RegisteredModel, tab: str) -> dict[str, A
         "may_register": may(actor, Right.REGISTER, team),
         "may_edit": may_on(actor, Right.EDIT_MODEL, model),
         "tags": list(model.tags.all()),
+        "incident": incidents.unresolved(model),
     }
 
 

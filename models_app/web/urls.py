@@ -102,6 +102,7 @@ urlpatterns = [
     path(MODEL + "compare/<str:numbers>/", compare.compare, name="compare"),
     path(MODEL + "compliance/", compliance.model, name="model_compliance"),
     path(MODEL + "lineage/", lineage.model, name="model_lineage"),
+    path(MODEL + "monitoring/", monitoring.of_model, name="model_monitoring"),
     path(MODEL + "activity/", activity.model, name="model_activity"),
     path(MODEL + "settings/hold/", models.hold, name="model_hold"),
     path(MODEL + "settings/", models.settings, name="model_settings"),

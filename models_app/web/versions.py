@@ -19,6 +19,7 @@ from models_app.registry import (
     catalog,
     curves,
     holds,
+    incidents,
     lifecycle,
     lineage,
     metadata,
@@ -115,6 +116,7 @@ def show(
             {"hold": one, "may_lift": holds.may_lift(one, by=actor)} for one in holds.of_version(shown)
         ],
         "may_hold": may(actor, Right.HOLD, model.team),
+        "incident": incidents.unresolved(model),
         "goes": retention_plan.announced(shown),
         "held": storage_report.shown_of_version(shown, by=actor),
         "damaged": integrity.damaged_files(shown),

@@ -1,4 +1,5 @@
 // <metric-plot aria-label="…"><script type="application/json">{x_label, series: [{name, x: [], y: []}]}</script></metric-plot>
+// With `time`, x is seconds of Unix; `marks` ({x, label}) and `levels` ({y, label}) are drawn as lines.
 // Curves over steps, with a button that shows the same numbers as a table.
 (() => {
   const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
@@ -10,8 +11,8 @@
     connectedCallback() {
       const source = this.querySelector("script[type='application/json']");
       if (!source || this.canvas) return;
-      const { x_label = "Step", series } = JSON.parse(source.textContent);
-      this.xLabel = x_label;
+      const { x_label = "Step", series, time = false, marks = [], levels = [] } = JSON.parse(source.textContent);
+      Object.assign(this, { xLabel: x_label, isTime: time, marks, levels });
       this.names = series.map((one) => one.name);
       this.data = series.length > 1 ? uPlot.join(series.map((one) => [one.x, one.y])) : [series[0]?.x ?? [], series[0]?.y ?? []];
       if (!this.data[0].length) return;
@@ -32,11 +33,13 @@
       this.plot = new uPlot({
         width: this.canvas.clientWidth || 600,
         height: 240,
-        scales: { x: { time: false } },
+        scales: { x: { time: this.isTime }, y: { range: (_, least, most) => this.range(least, most) } },
+        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+        hooks: { draw: [(plot) => this.lines(plot)] },
         axes: [{ ...axis, label: this.xLabel, labelSize: 20 }, { ...axis, size: 64 }],
         cursor: { y: false },
         series: [
-          { label: this.xLabel },
+          this.isTime ? { label: this.xLabel, value: "{YYYY}-{MM}-{DD} {HH}:{mm}" } : { label: this.xLabel },
           ...this.names.map((name, i) => ({
             label: name,
             stroke: colours[i % 4],
@@ -48,6 +51,35 @@
           })),
         ],
       }, this.data, this.canvas);
+    }
+
+    range(least, most) {
+      const values = [least, most, ...this.levels.map((one) => one.y)].filter((one) => one != null);
+      return uPlot.rangeNum(Math.min(...values), Math.max(...values), 0.1, true);
+    }
+
+    lines(plot) {
+      const { ctx, bbox } = plot;
+      const line = (x1, y1, x2, y2, label, colour) => {
+        ctx.save();
+        ctx.strokeStyle = ctx.fillStyle = token(colour);
+        ctx.textAlign = "left";
+        ctx.setLineDash([4, 4]);
+        ctx.beginPath();
+        ctx.moveTo(x1, y1);
+        ctx.lineTo(x2, y2);
+        ctx.stroke();
+        ctx.fillText(label, x1 + 4, y1 === y2 ? y1 - 4 : y1 + 12);
+        ctx.restore();
+      };
+      for (const { x, label } of this.marks) {
+        const at = plot.valToPos(x, "x", true);
+        if (at >= bbox.left && at <= bbox.left + bbox.width) line(at, bbox.top, at, bbox.top + bbox.height, label, "--muted");
+      }
+      for (const { y, label } of this.levels) {
+        const at = plot.valToPos(y, "y", true);
+        line(bbox.left, at, bbox.left + bbox.width, at, label, "--muted");
+      }
     }
 
     toggle() {
@@ -84,7 +116,7 @@
       };
       row(table.createTHead(), [this.xLabel, ...this.names], "th");
       const body = table.createTBody();
-      xs.forEach((x, i) => { if (i % every === 0 || i === xs.length - 1) row(body, [String(x), ...columns.map((y) => number(y[i]))], "td"); });
+      xs.forEach((x, i) => { if (i % every === 0 || i === xs.length - 1) row(body, [this.isTime ? new Date(x * 1000).toISOString().slice(0, 16).replace("T", " ") : String(x), ...columns.map((y) => number(y[i]))], "td"); });
       const wrap = document.createElement("div");
       wrap.className = "table-wrap tall";
       wrap.tabIndex = 0;

@@ -141,6 +141,7 @@ PAGES = [
     f"/models/{NAME}/versions/",
     f"/models/{NAME}/lineage/",
     f"/models/{NAME}/activity/",
+    f"/models/{NAME}/monitoring/",
     f"/models/{NAME}/compliance/",
     f"/models/{NAME}/settings/",
     f"/models/{NAME}/rollback/",

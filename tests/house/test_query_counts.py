@@ -59,6 +59,7 @@ ROUTES = {
     "web:model": "/models/risk/m0/",
     "web:model_versions": "/models/risk/m0/versions/",
     "web:model_lineage": "/models/risk/m0/lineage/",
+    "web:model_monitoring": "/models/risk/m0/monitoring/",
     "web:model_activity": "/models/risk/m0/activity/",
     "web:model_compliance": "/models/risk/m0/compliance/",
     "web:model_settings": "/models/risk/m0/settings/",

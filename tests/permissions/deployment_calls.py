@@ -48,7 +48,7 @@ DEPLOYMENTS: dict[str, dict[str, list[Call]]] = {
     },
     "take deployments": {"REST": with_(deployed, rest("POST", f"{E}/claim", agent="a"))},
     "read observations, thresholds and incidents": {
-        "pages": with_(drifting, *see("/incidents/{incident}/")),
+        "pages": with_(drifting, *see("/incidents/{incident}/", "/models/{model}/monitoring/")),
         "REST": with_(
             drifting,
             *see(

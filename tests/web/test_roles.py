@@ -7,7 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.urls import resolve
 
-from models_app.models import ApiToken, Delivery, Stage
+from models_app.models import ApiToken, Delivery, Incident, Stage
 from models_app.registry import lifecycle, promotions, runs, service_accounts, webhooks
 from models_app.registry.access import Actor, get_model, get_version
 from tests import builders
@@ -34,6 +34,7 @@ GET = {
     M + "versions/": READS,
     M + "lineage/": READS,
     M + "activity/": READS,
+    M + "monitoring/": READS,
     M + "compliance/": READS,
     M + "compare/?v=1&v=2": GOES_ON,
     M + "compare/1...2/": READS,
@@ -70,6 +71,7 @@ GET = {
     "/storage/": [403] * 6 + [200, "login"],
     "/approvals/": READS,
     A: READS,
+    "/incidents/{incident}/": READS,
     "/help/clients/": ALL,
     "/runs/{run}/": READS,
     "/audit/": OF_ADMINS,
@@ -105,6 +107,8 @@ MAY_MANAGE = [403, 403, 403, 403, 302, 403, 302, "login"]
 OWN_OR_ADMIN = [404, 302, 404, 404, 404, 404, 302, "login"]
 # Path, which version of the model, what is sent, what each is told.
 POST = [
+    ("/incidents/{incident}/acknowledge/", 1, {}, MAY_MOVE),
+    ("/incidents/{incident}/resolve/", 1, {"reason": "Known."}, MAY_MOVE),
     ("/register/", 0, {"name": "risk/new", "visibility": "internal"}, MAY_EDIT),
     (M + "settings/", 0, {"purpose": "Else.", "visibility": "team"}, MAY_OWN),
     (M + "rename/", 0, {"rename-to": "risk/other"}, MAY_OWN),
@@ -204,6 +208,7 @@ def shown(people, pages, model, private):
             "request": asked.pk,
             "evidence": asked.evidence,
             "emergency": emergency.pk,
+            "incident": Incident.objects.create(model=one).pk,
             "hook": hook.uid,
             "message": message.uid,
         }
@@ -253,7 +258,7 @@ def retire(name, people):
 
 def hidden(path, expected, who):
     """What these people hear when the model is private: to a stranger, whatever belongs to it does not exist."""
-    private = any(word in path for word in ("{model}", "{request}", "{emergency}"))
+    private = any(word in path for word in ("{model}", "{request}", "{emergency}", "{incident}"))
     return [404 if one == "charlie" and private else expected[WHO.index(one)] for one in who]
 
 
@@ -302,7 +307,15 @@ def test_pages_that_only_take_forms_say_so_to_get(pages, shown):
 
 def test_every_page_is_in_the_table():
     paths = [*GET, *(path for path, *_ in POST)]
-    ids = {"model": "risk/x", "number": 1, "token": 1, "run": RUN, "request": 1, "emergency": 1}
+    ids = {
+        "model": "risk/x",
+        "number": 1,
+        "token": 1,
+        "run": RUN,
+        "request": 1,
+        "emergency": 1,
+        "incident": 1,
+    }
     ids |= {"hook": "h", "message": "m"}
     tried = {resolve(path.format(**ids).partition("?")[0]).view_name for path in paths}
     assert sorted({name for _, name, _ in ROWS if name.startswith("web:")} - tried) == []
