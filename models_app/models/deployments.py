@@ -255,6 +255,17 @@ class Deployment(models.Model):
         return self.state in UNFINISHED
 
     @property
+    def since(self) -> datetime:
+        """When it came into its state."""
+        reached = {
+            DeploymentState.QUEUED: self.queued_at,
+            DeploymentState.DEPLOYING: self.started_at,
+            DeploymentState.VERIFYING: self.verifying_at,
+            DeploymentState.LIVE: self.live_at,
+        }
+        return reached.get(DeploymentState(self.state), self.ended_at) or self.queued_at
+
+    @property
     def is_over(self) -> bool:
         """Neither waiting, under way nor live."""
         return self.state not in CURRENT

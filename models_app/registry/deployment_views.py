@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from models_app.models import (
@@ -63,6 +63,12 @@ class Cell:
             return str(DeploymentState.LIVE)
         return str(self.last.state) if self.last is not None else ""
 
+    @property
+    def shown(self) -> Deployment | None:
+        """The deployment that `state` speaks of; none where only a report is known."""
+        ending = self.last if self.last is not None and self.last.state == DeploymentState.FAILED else None
+        return self.under_way or self.queued or ending or self.live or self.last
+
     @cached_property
     def drift(self) -> str:
         """How what is reported differs from what is declared, in words; nothing when it does not or nobody knows."""
@@ -108,11 +114,33 @@ class Row:
     cells: list[Cell]
 
 
-def deployed_models(actor: Actor, *, team: str = "", words: str = "") -> RegisteredModelQuerySet:
-    """The readable models that are or were deployed anywhere, or are reported to run; narrowed, by name."""
-    there = Deployment.objects.filter(model=OuterRef("pk"))
-    reported = Running.objects.filter(model=OuterRef("pk"))
+def deployed_models(
+    actor: Actor,
+    *,
+    team: str = "",
+    words: str = "",
+    environment: Environment | None = None,
+    in_trouble: bool = False,
+) -> RegisteredModelQuerySet:
+    """The readable models that are or were deployed anywhere, or are reported to run; narrowed, by name.
+
+    In trouble is a model whose last deployment somewhere failed, or that drifts.
+    """
+    here = Q(environment__deleted_at=None)
+    if environment is not None:
+        here &= Q(environment=environment)
+    there = Deployment.objects.filter(here, model=OuterRef("pk"))
+    reported = Running.objects.filter(here, model=OuterRef("pk"))
     found = models_for(actor).filter(Exists(there) | Exists(reported)).select_related("team")
+    if in_trouble:
+        newer = Deployment.objects.filter(
+            model=OuterRef("model"), environment=OuterRef("environment"), pk__gt=OuterRef("pk")
+        ).exclude(state=DeploymentState.SUPERSEDED)
+        failed = Deployment.objects.filter(here, ~Exists(newer), state=DeploymentState.FAILED)
+        drifts = drifting(by=actor).filter(here)
+        found = found.filter(
+            Q(pk__in=failed.order_by().values("model")) | Q(pk__in=drifts.order_by().values("model"))
+        )
     if team:
         found = found.filter(team__slug=team)
     for word in words.split()[:20]:
@@ -165,6 +193,34 @@ def of_model(model: RegisteredModel, *, by: Actor) -> list[Cell]:
     """Where a model is: the environments in which there is anything of it. For its page and its versions' pages."""
     (row,) = matrix([model], by=by)
     return [cell for cell in row.cells if not cell.is_empty]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """An environment, with how many readable models are live there, on their way, or drift."""
+
+    environment: Environment
+    live: int = 0
+    on_the_way: int = 0
+    drifting: int = 0
+
+
+def with_counts(environments: Iterable[Environment], *, by: Actor) -> list[Counted]:
+    """Each with its counts, in two queries."""
+    shown = list(environments)
+    rows = Deployment.objects.filter(environment__in=shown, model__in=models_for(by), state__in=CURRENT)
+    states = (
+        rows.order_by()
+        .values_list("environment")
+        .annotate(
+            live=Count("pk", filter=Q(state=DeploymentState.LIVE)),
+            on_the_way=Count("pk", filter=~Q(state=DeploymentState.LIVE)),
+        )
+    )
+    counts = {pk: (live, on_the_way) for pk, live, on_the_way in states}
+    adrift = drifting(by=by).filter(environment__in=shown).order_by().values_list("environment")
+    drifts = dict(adrift.annotate(count=Count("pk")))
+    return [Counted(one, *counts.get(one.pk, (0, 0)), drifts.get(one.pk, 0)) for one in shown]
 
 
 def serving(versions: Iterable[ModelVersion]) -> dict[int, list[Deployment]]:

@@ -224,7 +224,7 @@ def roll_back(
         raise Invalid("reason", "Say why: whoever reads the history later will ask.")
     with transaction.atomic():
         model = lifecycle.lock(model)
-        going = _going_back(model, environment)
+        going = going_back(model, environment)
         if not going:
             raise _nothing_to_roll_back(model, environment)
         for one in going:
@@ -257,7 +257,7 @@ def _nothing_to_roll_back(model: RegisteredModel, environment: Environment | Non
     return Conflict(f"Nothing of {model.name} is deployed{where}.")
 
 
-def _going_back(model: RegisteredModel, environment: Environment | None) -> list[Deployment]:
+def going_back(model: RegisteredModel, environment: Environment | None) -> list[Deployment]:
     """What to take out: of each environment what is under way, else what is live; of all of them one version."""
     rows = Deployment.objects.filter(
         model=model, state__in=(*UNFINISHED, DeploymentState.LIVE), environment__deleted_at=None

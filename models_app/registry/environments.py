@@ -93,6 +93,20 @@ def get_environment(name: str, *, by: Actor) -> Environment:
     return found
 
 
+def freezes_ahead(environment: Environment) -> list[dict[str, Any]]:
+    """The freezes that are not over, the next one first: {from, until, reason} with moments."""
+    now = timezone.now()
+    known = [
+        {
+            **one,
+            "from": datetime.fromisoformat(one["from"]),
+            "until": datetime.fromisoformat(one["until"]),
+        }
+        for one in environment.freezes
+    ]
+    return sorted((one for one in known if one["until"] > now), key=lambda one: one["from"])
+
+
 def following(model: RegisteredModel, follows: str, followed: str) -> list[Environment]:
     """The environments that take this model when something comes into a stage or an alias is set: one query."""
     if model.is_prompt:

@@ -25,6 +25,7 @@ RESERVED = frozenset(
         "datasets",
         "deployments",
         "docs",
+        "environments",
         "favicon.ico",
         "get-artifact",
         "health",

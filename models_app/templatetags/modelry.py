@@ -37,6 +37,13 @@ STATES = {
     "withdrawn": ("Withdrawn", "archived", "minus"),
     "expired": ("Expired", "archived", "clock"),
     "approved": ("Approved", "production", "circle-check"),
+    "queued": ("Queued", "dev", "clock"),
+    "deploying": ("Deploying", "staging", "rocket"),
+    "verifying": ("Verifying", "staging", "eye"),
+    "live": ("Live", "production", "circle-check"),
+    "rolled_back": ("Rolled back", "archived", "rollback"),
+    "superseded": ("Superseded", "archived", "minus"),
+    "drift": ("Drift", "failed", "alert"),
 }
 
 _CHOSEN = SafeString(' aria-current="true"')

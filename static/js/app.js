@@ -66,6 +66,7 @@
   const places = {
     m: () => location.assign(document.body.dataset.modelsUrl),
     a: () => location.assign(document.body.dataset.approvalsUrl),
+    d: () => location.assign(document.body.dataset.deploymentsUrl),
   };
   const keys = {
     "/": () => { const box = $("[data-search]"); box?.focus(); box?.select(); },

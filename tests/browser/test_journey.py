@@ -26,6 +26,8 @@ def company(shared_live):
         assert erin.post("/api/v1/teams/risk/service-accounts/bot/tokens", json=token).status_code == 201
         hook = {"name": "chat", "url": "https://93.184.215.14/x", "events": ["promotion.requested"]}
         assert erin.post("/api/v1/webhooks", json=hook).status_code == 201
+        environment = {"name": "eu", "team": "risk", "site": "Frankfurt"}
+        assert erin.post("/api/v1/environments", json=environment).status_code == 201
     with shared_live.client("bob") as bob, shared_live.client("carol") as carol:
         for number, value in enumerate((0.8, 0.9), start=1):
             metadata = {"create_model": True, **COMPLETE, "metrics": {"f1": value}}
@@ -162,6 +164,14 @@ PAGES = [
     "/people/alice/leaving/",
     f"/teams/risk/policies/?version={NAME}@2",
     "/policies/",
+    "/deployments/",
+    "/deployments/1/",
+    "/environments/",
+    "/environments/new/",
+    "/environments/eu/",
+    f"/models/{NAME}/deployments/",
+    f"/models/{NAME}/deployments/rollback/",
+    f"/models/{NAME}@2/deploy/",
     "/retention/",
     "/teams/risk/retention/",
     "/teams/risk/storage/",

@@ -83,6 +83,16 @@ ROUTES = {
     "web:promotion": "/approvals/{request}/",
     "web:policies": "/policies/?stage=archived",
     "web:team_policies": "/teams/risk/policies/",
+    "web:deployments": "/deployments/",
+    "web:deployment": "/deployments/{deployment}/",
+    "web:deployment_progress": "/deployments/{deployment}/progress/",
+    "web:environments": "/environments/",
+    "web:environment": "/environments/eu/",
+    "web:environment_new": "/environments/new/",
+    "web:model_deployments": "/models/risk/m0/deployments/",
+    "web:deployment_history": "/models/risk/m0/deployments/eu/",
+    "web:deployments_roll_back": "/models/risk/m0/deployments/rollback/",
+    "web:version_deploy": "/models/risk/m0@1/deploy/",
     "web:retention": "/retention/",
     "web:webhooks": "/webhooks/",
     "web:webhook_new": "/webhooks/new/",
@@ -210,6 +220,9 @@ UNCOUNTED: dict[str, str] = {
     "api:incident_acknowledge": CHANGES,
     "api:incident_resolve": CHANGES,
     "web:theme": CHANGES,
+    "web:deployment_start": CHANGES,
+    "web:deployment_call_off": CHANGES,
+    "web:environment_delete": CHANGES,
     "web:revoke_token": CHANGES,
     "web:end_session": CHANGES,
     "web:end_other_sessions": CHANGES,
@@ -389,7 +402,12 @@ def measure(people, secret: str) -> dict[str, tuple[int, list[str]]]:
     }
     there = {name for _, name, _ in ROWS}
     root_api = Client(headers={"Authorization": f"Bearer {token(people.root)}"})
-    of_root = {"web:leaving": root_page, "web:storage": root_page, "api:storage": root_api}
+    of_root = {
+        "web:leaving": root_page,
+        "web:environment_new": root_page,
+        "web:storage": root_page,
+        "api:storage": root_api,
+    }
     found, refused = {}, []
     for name, path in ROUTES.items():
         if name not in there:

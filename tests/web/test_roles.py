@@ -7,8 +7,17 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.urls import resolve
 
-from models_app.models import ApiToken, Delivery, Incident, Stage
-from models_app.registry import lifecycle, promotions, runs, service_accounts, webhooks
+from models_app.models import ApiToken, Delivery, Deployment, Incident, Stage
+from models_app.registry import (
+    deployment_reports,
+    deployments,
+    environments,
+    lifecycle,
+    promotions,
+    runs,
+    service_accounts,
+    webhooks,
+)
 from models_app.registry.access import Actor, get_model, get_version
 from tests import builders
 from tests.house.test_urls import ROWS
@@ -20,6 +29,7 @@ pytestmark = pytest.mark.sqlite_is_enough
 WHO = ["dave", "bob", "alice", "carol", "erin", "charlie", "root", "anonymous"]
 M, V, A = "/models/{model}/", "/models/{model}@{number}/", "/approvals/{request}/"
 H = "/webhooks/{hook}/"
+D = "/deployments/{deployment}/"
 
 READS = [200, 200, 200, 200, 200, 200, 200, "login"]
 GOES_ON = [302, 302, 302, 302, 302, 302, 302, "login"]
@@ -72,6 +82,16 @@ GET = {
     "/approvals/": READS,
     A: READS,
     "/incidents/{incident}/": READS,
+    "/deployments/": READS,
+    D: READS,
+    D + "progress/": READS,
+    "/environments/": READS,
+    "/environments/new/": OF_ADMINS,
+    "/environments/eu/": READS,
+    M + "deployments/": READS,
+    M + "deployments/eu/": READS,
+    M + "deployments/rollback/": READS,
+    V + "deploy/": READS,
     "/help/clients/": ALL,
     "/runs/{run}/": READS,
     "/audit/": OF_ADMINS,
@@ -94,6 +114,8 @@ PUBLIC = {path for path, expected in GET.items() if expected[0] in (200, 302)} -
     "/storage/",
     "/approvals/",
     A,
+    M + "deployments/rollback/",
+    V + "deploy/",
 }
 
 MAY_EDIT = [403, 302, 302, 403, 302, 403, 302, "login"]
@@ -105,6 +127,15 @@ MAY_EDIT_OR_ASKED = [403, 302, 302, 403, 302, 403, 302, "login"]
 MAY_ASK = [403, 302, 302, 302, 302, 403, 302, "login"]
 MAY_MANAGE = [403, 403, 403, 403, 302, 403, 302, "login"]
 OWN_OR_ADMIN = [404, 302, 404, 404, 404, 404, 302, "login"]
+ENVIRONMENT = {
+    "follows": "stage",
+    "followed": "production",
+    "kind": "agent",
+    "health_window": "60",
+    "timeout": "600",
+    "start": "manual",
+    "deploy_role": "owner",
+}
 # Path, which version of the model, what is sent, what each is told.
 POST = [
     ("/incidents/{incident}/acknowledge/", 1, {}, MAY_MOVE),
@@ -146,6 +177,13 @@ POST = [
     (H + "edit/", 0, {"action": "delete"}, MAY_MANAGE),
     (H + "deliveries/{message}/", 0, {}, MAY_MANAGE),
     ("/policies/", 0, {"rules": "{{}}", "action": "save"}, [403] * 6 + [302, "login"]),
+    ("/deployments/{waiting}/start/", 0, {}, MAY_RETIRE),
+    ("/deployments/{waiting}/call-off/", 0, {}, MAY_RETIRE),
+    (V + "deploy/", 2, {"environment": "eu"}, MAY_RETIRE),
+    (M + "deployments/rollback/?environment=eu", 0, {"reason": "Slow."}, MAY_RETIRE),
+    ("/environments/new/", 0, {**ENVIRONMENT, "name": "us", "team": "{team}"}, MAY_MANAGE),
+    ("/environments/eu/", 0, {**ENVIRONMENT, "site": "Brno"}, MAY_MANAGE),
+    ("/environments/eu/delete/", 0, {"delete-reason": "Gone."}, MAY_MANAGE),
     (V + "move/", 2, {"to": "archived"}, MAY_RETIRE),
     (V + "delete/", 4, {}, MAY_OWN),
     (V + "hold/", 3, {"reason": "Case 7."}, MAY_MANAGE),
@@ -193,6 +231,8 @@ def shown(people, pages, model, private):
         "hook", url=AWAY, events=["version.moved"], scheme="standard", by=people.erin
     )
     message = Delivery.objects.create(webhook=hook, uid="d-1", name="version.moved", body="{}")
+    eu = environments.set_up("eu", team=people.risk, by=people.root)
+    environments.set_up("lab", team=people.risk, followed="staging", start="manual", by=people.root)
     found = {}
     for key, one in (("model", model), ("private", private)):
         v3 = get_version(one.name, 3, by=people.root)
@@ -201,7 +241,14 @@ def shown(people, pages, model, private):
         builders.version(one, by=people.bob)
         burning = builders.complete_version(one, by=people.bob)
         emergency = promotions.break_glass(burning, to=Stage.STAGING, by=people.erin, reason="It burns.")
+        waiting = Deployment.objects.latest("pk")
+        for number in (1, 2):
+            made = deployments.deploy(get_version(one.name, number, by=people.root), eu, by=people.root)
+            deployment_reports.report(made, state="live", by=people.root)
         found[key] = {
+            "deployment": made.pk,
+            "waiting": waiting.pk,
+            "team": people.risk.pk,
             "model": one.name,
             "run": RUN,
             "token": ApiToken.objects.get().pk,
@@ -251,6 +298,8 @@ def sent(pages, people, ids, who=WHO):
 
 
 def retire(name, people):
+    for environment in environments.environments_for(people.root):
+        environments.take_down(environment, by=people.root, reason="Gone.")
     model = get_model(name, by=people.root)
     for version in model.versions.filter(stage__in=[Stage.PRODUCTION, Stage.STAGING]):
         promotions.move(version, to=Stage.ARCHIVED, by=people.root)
@@ -258,7 +307,8 @@ def retire(name, people):
 
 def hidden(path, expected, who):
     """What these people hear when the model is private: to a stranger, whatever belongs to it does not exist."""
-    private = any(word in path for word in ("{model}", "{request}", "{emergency}", "{incident}"))
+    about = ("{model}", "{request}", "{emergency}", "{incident}", "{deployment}", "{waiting}")
+    private = any(word in path for word in about)
     return [404 if one == "charlie" and private else expected[WHO.index(one)] for one in who]
 
 
@@ -298,7 +348,7 @@ def test_forms_about_private_models_do_not_exist_for_strangers(pages, people, sh
 
 def test_pages_that_only_take_forms_say_so_to_get(pages, shown):
     for path, number, _, _ in POST:
-        if path not in GET:
+        if path.partition("?")[0] not in GET:
             address = path.format(**shown["model"], number=number)
             answer = pages.root.get(address)
             assert answer.status_code == 405, path
@@ -307,15 +357,8 @@ def test_pages_that_only_take_forms_say_so_to_get(pages, shown):
 
 def test_every_page_is_in_the_table():
     paths = [*GET, *(path for path, *_ in POST)]
-    ids = {
-        "model": "risk/x",
-        "number": 1,
-        "token": 1,
-        "run": RUN,
-        "request": 1,
-        "emergency": 1,
-        "incident": 1,
-    }
-    ids |= {"hook": "h", "message": "m"}
+    ids = {"model": "risk/x", "run": RUN, "hook": "h", "message": "m"}
+    numbers = ("number", "token", "request", "emergency", "incident", "deployment", "waiting")
+    ids |= dict.fromkeys(numbers, 1)
     tried = {resolve(path.format(**ids).partition("?")[0]).view_name for path in paths}
     assert sorted({name for _, name, _ in ROWS if name.startswith("web:")} - tried) == []
