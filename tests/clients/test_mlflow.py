@@ -16,7 +16,8 @@ API = "/api/2.0/mlflow"
 # The dataset came with the run; this nobody could know but a person.
 LEFT = {"license": "Apache-2.0", "owner": "alice"}
 
-pytestmark = pytest.mark.client
+# On PostgreSQL test_real_run is the client, and the protocol's own tests ask every call.
+pytestmark = [pytest.mark.client, pytest.mark.sqlite_is_enough]
 
 
 def login(browser: httpx.Client, name: str) -> None:
@@ -30,9 +31,7 @@ def login(browser: httpx.Client, name: str) -> None:
     browser.post("/login/", data=form, headers={"Referer": str(browser.base_url)}).raise_for_status()
 
 
-@pytest.fixture(
-    scope="module", params=["mlflow3", pytest.param("mlflow2", marks=pytest.mark.sqlite_is_enough)]
-)
+@pytest.fixture(scope="module", params=["mlflow3", "mlflow2"])
 def journey(request, mlflow_client, live_template, tmp_path_factory):
     """A server that a client's whole journey went to, and what the client saw."""
     with live_servers.serve(live_template, tmp_path_factory.mktemp("home")) as server:
@@ -161,7 +160,6 @@ def size_of(path):
         return 0
 
 
-@pytest.mark.sqlite_is_enough
 def test_a_server_killed_in_the_middle_of_log_model_has_no_ready_model(mlflow_client, live):
     running = mlflow_client("mlflow3").start("mlflow_large.py", url=live.url, token=live.tokens["erin"])
     incoming = live.home / "artifacts" / "incoming"

@@ -7,6 +7,8 @@ import socket
 import time
 from urllib.parse import urlsplit
 
+import pytest
+
 MODELS = "/api/2.0/mlflow/logged-models"
 FILES = "/api/2.0/mlflow-artifacts"
 PARTS = [b"a" * 500_000, b"b" * 500_000, b"the end"]
@@ -34,6 +36,7 @@ def send(client, credential, content: bytes) -> dict:
     return {"part_number": credential["part_number"], "etag": answer.headers["ETag"]}
 
 
+@pytest.mark.sqlite_is_enough
 def test_in_the_middle_of_log_model(live):
     bob = live.client("bob")
     info = bob.post(MODELS, json={"experiment_id": "0", "name": "model"}).json()["model"]["info"]
