@@ -24,6 +24,7 @@ GROUPS = {
     "Evidence": ["EvaluationReport", "RiskFlag", "LineageEdge", "Dataset"],
     "Lifecycle": ["StageTransition", "Alias", "LegalHold"],
     "Governance": ["Policy", "PromotionRequest", "Review", "Check", "RetentionPolicy", "RetentionMark"],
+    "Deployments": ["Environment", "Deployment", "Running", "Threshold", "Incident"],
     "Runs": ["Experiment", "Run"],
     "Artifacts": ["Manifest", "ManifestEntry", "Blob", "StorageQuota", "StorageUse"],
     "People": ["Team", "Membership", "User", "ApiToken"],

@@ -25,6 +25,7 @@ from models_app.registry.access import Right, get_model, get_version, may
 from models_app.registry.deployment_views import Row
 from models_app.registry.errors import Conflict, Invalid, RegistryError
 
+from . import monitoring
 from .door import PageRequest, Refused, page, posted, show_problems, status_of
 from .forms import PageForm, ReasonForm
 from .models import frame
@@ -142,7 +143,8 @@ def _page(request: PageRequest, rows: Any) -> Any:
 def deployment(request: PageRequest, number: int) -> HttpResponse:
     """Its steps with times, its log, what it goes back to, who ordered it and why; `?lines=all` shows the whole log."""
     shown = deployments.get_deployment(number, by=request.actor)
-    return render(request, "deployments/deployment.html", _told(request, shown))
+    context = _told(request, shown) | {"charts": monitoring.of_deployment(shown)}
+    return render(request, "deployments/deployment.html", context)
 
 
 @page()

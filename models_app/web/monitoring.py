@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
+from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
-from models_app.models import Deployment, RegisteredModel, Stage, Threshold
-from models_app.registry import incidents, observations, thresholds
-from models_app.registry.access import get_model
-from models_app.registry.errors import RegistryError
+from models_app.models import Comparison, Deployment, Environment, RegisteredModel, Stage, Threshold
+from models_app.registry import environments, incidents, observations, thresholds
+from models_app.registry.access import get_model, require_login
+from models_app.registry.errors import Conflict, Invalid, RegistryError
 
-from .door import PageRequest, Refused, page, status_of, tell_refusal
+from .door import PageRequest, Refused, page, show_problems, status_of, tell_refusal
+from .forms import PageForm
 from .models import frame
 
 CHARTS = 24
@@ -20,20 +25,91 @@ INCIDENTS = 20
 MARKS = 50
 
 
-@page()
+class ThresholdForm(PageForm):
+    """A limit on what a model's deployments observe."""
+
+    name_pattern = forms.CharField(label="Observation", max_length=100, help_text="As in psi or latency_*.")
+    feature_pattern = forms.CharField(
+        label="Feature", max_length=200, required=False, initial="*", help_text="As in shells; * is any."
+    )
+    comparison = forms.ChoiceField(label="Beyond is", choices=Comparison.choices)
+    value = forms.FloatField(label="Value")
+    in_a_row = forms.IntegerField(label="In a row", initial=3, help_text="So many open an incident.")
+    environment = forms.ModelChoiceField(
+        Environment.objects.none(), label="Only in", required=False, empty_label="Every environment"
+    )
+    resolves = forms.BooleanField(
+        label="Ends by itself",
+        required=False,
+        help_text="When all is within again, if nobody took it up.",
+    )
+
+    def __init__(self, *args: Any, there: QuerySet[Environment], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["environment"].queryset = there  # type: ignore[attr-defined]
+
+
+@page("GET", "HEAD", "POST")
 def of_model(request: PageRequest, name: str) -> HttpResponse:
-    """Curves of what its deployments observe, limits, and incidents, of one model."""
+    """Curves of what its deployments observe, limits to set, and incidents, of one model."""
     model = get_model(name, by=request.actor)
+    form = ThresholdForm(
+        request.POST if request.method == "POST" and "remove" not in request.POST else None,
+        there=environments.environments_for(request.actor),
+    )
+    if request.method == "POST":
+        require_login(request.actor)
+        done = _set_limit(request, model, form)
+        if done:
+            messages.success(request, done)
+            return redirect("web:model_monitoring", model.name)
     shown = observations.observed_deployments(model)
     limits = list(thresholds.of_model(model))
+    actor = request.actor
     context = {
         **frame(request, model, "monitoring"),
         "charts": charts(shown, observations.curves(shown), _marks(model, shown), limits),
         "deployments": shown,
-        "limits": limits,
-        "incidents": incidents.incidents_for(request.actor).filter(model=model)[:INCIDENTS],
+        "limits": [
+            {
+                "threshold": one,
+                "may_remove": thresholds.may_set(model if one.model_id else None, one.environment, by=actor),
+            }
+            for one in limits
+        ],
+        "incidents": incidents.incidents_for(actor).filter(model=model)[:INCIDENTS],
+        "form": form if thresholds.may_set(model, None, by=actor) else None,
+        "here": reverse("web:model_monitoring", args=[model.name]),
     }
-    return render(request, "monitoring/model.html", context)
+    return render(request, "monitoring/model.html", context, status=422 if form.errors else 200)
+
+
+def _set_limit(request: PageRequest, model: RegisteredModel, form: ThresholdForm) -> str:
+    """What was done, in words; nothing when the form says what is wrong."""
+    removed = request.POST.get("remove", "")
+    if removed:
+        number = int(removed) if removed.isascii() and removed.isdigit() and len(removed) < 19 else 0
+        thresholds.remove(thresholds.get_threshold(number, by=request.actor), by=request.actor)
+        return "The threshold is removed."
+    if form.is_valid():
+        try:
+            typed = form.cleaned_data
+            typed["feature_pattern"] = typed["feature_pattern"] or "*"
+            made = thresholds.add(model, by=request.actor, **typed)
+        except (Invalid, Conflict) as error:
+            show_problems(form, error)
+        else:
+            return f"Set: {made}."
+    return ""
+
+
+def of_deployment(deployment: Deployment) -> list[dict[str, Any]]:
+    """The pictures of one deployment, for its page."""
+    if deployment.live_at is None:
+        return []
+    marks = [{"at": deployment.live_at, "x": deployment.live_at.timestamp(), "label": "live"}]
+    curves = observations.curves([deployment])
+    return charts([deployment], curves, marks, thresholds.of_deployment(deployment))
 
 
 def _marks(model: RegisteredModel, shown: list[Deployment]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import httpx
+import pytest
 
 from tests.receiver import Receiver, receiver
 
@@ -199,6 +200,8 @@ def settled(live, last: int) -> bool:
     return there == [("eu", last, "live"), ("us", last, "live")]
 
 
+# On SQLite test_killed_deployments.py does much the same with an agent.
+@pytest.mark.postgres_is_enough
 def test_one_is_live_and_everything_is_told(live):
     chance = random.Random(PROMOTIONS)
     last = PROMOTIONS + 1 if (PROMOTIONS + 1) % CRASHES else PROMOTIONS + 2

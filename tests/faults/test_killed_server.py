@@ -9,6 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import pytest
+
+# PostgreSQL is killed around in test_killed_promotions.py.
+pytestmark = pytest.mark.sqlite_is_enough
 
 COMPLETE = {
     "dataset_name": "tx",

@@ -32,6 +32,7 @@ from models_app.registry import (
     catalog,
     checks,
     deployment_reports,
+    deployments,
     environments,
     holds,
     observations,
@@ -354,7 +355,6 @@ def many_of_each(people) -> None:
         drifting(people)
         beyond(people, Deployment.objects.earliest("pk"), f"f{number}")
         answers(people, version, model.incidents.get())
-        environments.set_up(f"e{number}", by=people.root)
         catalog.set_model_tags(other, tags={"domain": f"d{number}"}, by=by)
         holds.place(model, version=version, by=people.erin, reason=f"Case {number}")
         holds.place(other, by=people.root, reason=f"Case {number}")
@@ -363,6 +363,12 @@ def many_of_each(people) -> None:
         reviews.comment(PromotionRequest.objects.order_by("pk")[0], body=f"Comment {number}.", by=approver)
         policies.set_policy(stage=Stage.STAGING, model=other, rules={}, by=people.erin)
         policies.set_policy(stage=Stage.ARCHIVED, rules={"hours_in_stage": number}, by=people.root)
+    for number in range(query_counts.MANY):
+        # Only now: promotions need not go to all of them.
+        place = environments.set_up(f"e{number}", by=people.root)
+        if number < 10:
+            deployments.deploy(get_version("risk/m0", 2, by=by), place, by=people.root)
+            deployed(people)
     bot = User.objects.get(username="bot")
     for number in range(10):
         webhook(people)

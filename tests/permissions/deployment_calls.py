@@ -99,12 +99,17 @@ DEPLOYMENTS: dict[str, dict[str, list[Call]]] = {
         )
     },
     "set thresholds of a model": {
+        "pages": with_(
+            drifting,
+            form("/models/{model}/monitoring/", name_pattern="ks", comparison="above", value=1, in_a_row=3),
+            form("/models/{model}/monitoring/", remove="{threshold}"),
+        ),
         "REST": with_(
             drifting,
             rest("POST", "thresholds", model="{model}", name_pattern="ks", value=1),
             rest("PATCH", "thresholds/{threshold}", value=2),
             rest("DELETE", "thresholds/{threshold}"),
-        )
+        ),
     },
     "set thresholds of an environment": {
         "REST": with_(drifting, rest("POST", "thresholds", environment="eu", name_pattern="ks", value=1))

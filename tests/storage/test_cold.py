@@ -90,6 +90,7 @@ def test_what_only_archived_versions_name_is_cooled_and_warmed_when_it_is_wanted
         retention.set_policy(stage="dev", cold_days=3, by=people.root)
 
 
+@pytest.mark.sqlite_is_enough
 def test_a_pass_that_was_killed_or_refused_is_caught_up(s3, people, archived, servers, use, settings):
     retention.set_policy(stage="archived", cold_days=30, by=people.root)
     good = settings.STORAGES["artifacts"]

@@ -136,10 +136,12 @@ ENVIRONMENT = {
     "start": "manual",
     "deploy_role": "owner",
 }
+LIMIT = {"name_pattern": "psi", "comparison": "above", "value": "0.2", "in_a_row": "3"}
 # Path, which version of the model, what is sent, what each is told.
 POST = [
     ("/incidents/{incident}/acknowledge/", 1, {}, MAY_MOVE),
     ("/incidents/{incident}/resolve/", 1, {"reason": "Known."}, MAY_MOVE),
+    (M + "monitoring/", 0, LIMIT, MAY_OWN),
     ("/register/", 0, {"name": "risk/new", "visibility": "internal"}, MAY_EDIT),
     (M + "settings/", 0, {"purpose": "Else.", "visibility": "team"}, MAY_OWN),
     (M + "rename/", 0, {"rename-to": "risk/other"}, MAY_OWN),

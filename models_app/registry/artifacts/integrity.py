@@ -141,7 +141,11 @@ def verify_sample(
 
 
 def _by_chance(count: int) -> Iterator[Blob]:
-    """Digests are spread evenly, so what stands after a random place is by chance enough."""
+    """Digests are spread evenly, so what stands after a random place is by chance enough. Of few, all."""
+    first = list(Blob.objects.order_by("pk")[: count + 1])
+    if len(first) <= count:
+        yield from first
+        return
     seen: set[str] = set()
     tries = 0
     while len(seen) < count and tries < 4 * count:
