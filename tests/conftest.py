@@ -27,11 +27,12 @@ hypothesis.settings.load_profile("modelry")
 
 # The same standing people for all tests of this process.
 KNOWN = standing.Remembered()
-LONG = ("client", "original", "browser", "live")
+LONG = ("client", "original", "browser", "live", "long")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "client: runs a real MLflow client in its own environment")
+    config.addinivalue_line("markers", "long: takes so long that it had better begin early")
     config.addinivalue_line("markers", "original: asks MLflow's own server, to see where ours differs")
 
 

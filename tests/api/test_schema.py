@@ -23,6 +23,8 @@ from models_app.registry import runs
 from tests import builders
 from tests.people import token
 
+pytestmark = pytest.mark.long
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

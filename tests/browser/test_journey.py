@@ -197,12 +197,12 @@ def test_every_page_is_accessible_and_fits_a_phone(new_page, axe, company):
         axe(page)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{path} is {wide} px too wide for a phone"
+        page.set_viewport_size(DESKTOP)
+        axe(page)
+        # Colours do not depend on the width.
         page.emulate_media(color_scheme="dark")
         axe(page, colours=True)
-        page.set_viewport_size(DESKTOP)
-        axe(page, colours=True)
         page.emulate_media(color_scheme="light")
-        axe(page)
 
 
 def test_the_login_page(page, axe):

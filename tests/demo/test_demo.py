@@ -12,7 +12,7 @@ from models_app.registry import catalog, deployment_views, requirements
 from models_app.registry.access import Actor
 from models_app.registry.people import find_token
 
-pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough]
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough, pytest.mark.long]
 
 
 def test_the_company_is_believable_and_loaded_once(client, capsys):

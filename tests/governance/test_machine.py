@@ -20,6 +20,8 @@ from models_app.models import ModelVersion, PromotionRequest
 from .acting import MODELS, Company, Try, attempt_at, story
 from .oracle import Oracle, check, check_chain
 
+pytestmark = pytest.mark.long
+
 TIMES = int(os.environ.get("GOVERNANCE", "0"))
 BUDGET = settings(
     max_examples=6 * max(TIMES, 1),

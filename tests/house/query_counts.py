@@ -1,4 +1,4 @@
-"""How many queries an address costs: as many as written down, and no more with fifty rows than with one.
+"""How many queries an address costs: as many as written down, and no more with twenty rows than with one.
 
 tests/house/test_query_counts.py holds the table of addresses; WRITE=1 writes query_counts.json anew.
 """
@@ -16,7 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 BASELINE = Path(__file__).with_name("query_counts.json")
-MANY = 50
+MANY = 20
 
 
 def counted(call: Callable[[], object]) -> tuple[int, list[str]]:

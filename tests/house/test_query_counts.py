@@ -1,4 +1,4 @@
-"""Pages and lists cost the same number of queries with one row as with fifty, and the number is written down.
+"""Pages and lists cost the same number of queries with one row as with twenty, and the number is written down.
 
 A new address that answers GET goes into ROUTES (by URL name, with a path that has something to show), or into UNCOUNTED
 with the reason. `WRITE=1 script/test tests/house/test_query_counts.py` writes query_counts.json anew.
@@ -53,6 +53,8 @@ from tests import builders
 from tests.house import query_counts
 from tests.house.test_urls import ROWS
 from tests.people import token
+
+pytestmark = pytest.mark.long
 
 # URL name → path. People log in for pages; for `api:` the path is called with a token.
 ROUTES = {

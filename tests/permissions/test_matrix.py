@@ -22,7 +22,7 @@ from .calls import CALLS
 from .world import DOORS, MODEL, PRIVATE, World, fingerprint
 
 # Rights are looked at by Python: another database could make no difference.
-pytestmark = pytest.mark.sqlite_is_enough
+pytestmark = [pytest.mark.sqlite_is_enough, pytest.mark.long]
 
 # Every call as every role, which takes longer and finds as much: set it after changing rights.
 EVERY = bool(os.environ.get("EVERY"))

@@ -23,7 +23,7 @@ from tests import builders
 from tests.house.test_urls import ROWS
 from tests.people import token
 
-pytestmark = pytest.mark.sqlite_is_enough
+pytestmark = [pytest.mark.sqlite_is_enough, pytest.mark.long]
 
 # viewer, contributor, owner, approver, admin, a stranger to the team, site admin, nobody
 WHO = ["dave", "bob", "alice", "carol", "erin", "charlie", "root", "anonymous"]
