@@ -19,6 +19,7 @@ from tests import append_only, emitted, originals
 from tests import live as live_servers
 from tests import people as standing
 from tests.migrated import Original as Migrated
+from tests.receiver import Receiver, receiver
 
 # A busy machine is slow, not wrong; the budget of examples keeps the suite short.
 hypothesis.settings.register_profile("modelry", deadline=None, max_examples=60, print_blob=True)
@@ -131,6 +132,20 @@ def _connections_stay() -> None:
     """A response that a test closes ends no connection. (Django's client connects them again.)"""
     request_started.disconnect(close_old_connections)
     request_finished.disconnect(close_old_connections)
+
+
+@pytest.fixture
+def loopback(settings) -> None:
+    """Messages may go to this machine, unencrypted."""
+    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
+    settings.WEBHOOK_SCHEMES = ["http"]
+
+
+@pytest.fixture
+def told() -> Iterator[Receiver]:
+    """Where webhooks of a test go."""
+    with receiver() as running:
+        yield running
 
 
 @pytest.fixture

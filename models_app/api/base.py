@@ -33,6 +33,16 @@ BARE = {412: "If-Match or If-Unmodified-Since does not hold.", 416: "The range l
 PAGE_PARAMETERS = ("cursor", "limit", "ordering")
 
 
+def refuse_repeating(request: Any, next_step: str, *, kept: str = "never kept") -> None:
+    """Raises Invalid when an answer with a secret is to be kept; `kept` says what becomes of the secret."""
+    if "Idempotency-Key" in request.headers:
+        raise Invalid(
+            "Idempotency-Key",
+            f"A secret is shown once and {kept}, so this request cannot be repeated.",
+            next_step=next_step,
+        )
+
+
 class Door(APIView):
     """A view that translates: read the request, call one verb, render its answer."""
 

@@ -12,10 +12,10 @@ from models_app.models import Team, User
 from models_app.registry import people, service_accounts
 from models_app.registry.access import Right
 
-from .base import Door
+from .base import Door, refuse_repeating
 from .parsing import Strict, Text
 from .schema import READ, WRITE, operation
-from .tokens import NewTokenSerializer, TokenCreation, TokenSerializer, new_token, refuse_repeating
+from .tokens import LOST, NewTokenSerializer, TokenCreation, TokenSerializer, new_token
 
 TAG = "People"
 ROLES = [role.value for role in people.SERVICE_ROLES]
@@ -135,7 +135,7 @@ class ServiceTokenList(ServiceAccountDoor):
         description="The secret is in this answer only; Idempotency-Key is refused.",
     )
     def post(self, request: Any, slug: str, username: str) -> Response:
-        refuse_repeating(request)
+        refuse_repeating(request, LOST)
         user = self.account(slug, username)
         return new_token(self, *people.create_token(user=user, by=self.actor, **self.sent(TokenCreation)))
 
@@ -169,6 +169,6 @@ class ServiceTokenRotate(ServiceAccountDoor):
         description="A new one with the same name, scopes and length of life; the former is revoked at once.",
     )
     def post(self, request: Any, slug: str, username: str, id: int) -> Response:
-        refuse_repeating(request)
+        refuse_repeating(request, LOST)
         token = service_accounts.get_token(self.account(slug, username), id, by=self.actor)
         return new_token(self, *service_accounts.rotate_token(token, by=self.actor))

@@ -11,13 +11,13 @@ from rest_framework.response import Response
 
 from models_app.models import ApiToken, Scope
 from models_app.registry import people
-from models_app.registry.errors import Invalid
 
-from .base import Door, Listing
+from .base import Door, Listing, refuse_repeating
 from .parsing import Strict, Text
 from .schema import READ, operation
 
 TAG = "Tokens"
+LOST = "Send it without the key; revoke the token whose answer was lost."
 
 
 class TokenSerializer(serializers.ModelSerializer):
@@ -54,16 +54,6 @@ class TokenCreation(Strict):
     name = Text(max_length=100, help_text="What it is for.")
     scopes = serializers.ListField(child=serializers.ChoiceField(Scope.choices), min_length=1)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Never unless told.")
-
-
-def refuse_repeating(request: Any) -> None:
-    """Raises Invalid when an answer with a secret is to be kept."""
-    if "Idempotency-Key" in request.headers:
-        raise Invalid(
-            "Idempotency-Key",
-            "A secret is shown once and never kept, so this request cannot be repeated.",
-            next_step="Send it without the key; revoke the token whose answer was lost.",
-        )
 
 
 def new_token(door: Door, row: Any, secret: str) -> Response:
@@ -103,7 +93,7 @@ class TokenList(Listing):
         "kept.",
     )
     def post(self, request: Any) -> Response:
-        refuse_repeating(request)
+        refuse_repeating(request, LOST)
         people.require_login(self.actor)
         made = people.create_token(user=self.actor.user, by=self.actor, **self.sent(TokenCreation))
         return new_token(self, *made)

@@ -12,14 +12,14 @@ from rest_framework.response import Response
 
 from models_app.models import Stage, Webhook, WebhookKind, WebhookScheme, WebhookStatus
 from models_app.registry import hook_fields, people, webhooks
-from models_app.registry.errors import Invalid
 
 from . import fields
-from .base import Door, Listing
+from .base import Door, Listing, refuse_repeating
 from .parsing import Strict, Text
 from .schema import READ, operation
 
 TAG = "Webhooks"
+KEPT = "never kept readable"
 
 
 class WebhookSerializer(serializers.ModelSerializer):
@@ -203,7 +203,9 @@ class WebhookList(Listing):
         "answer is kept.",
     )
     def post(self, request: Any) -> Response:
-        _refuse_key(request, "Send it without the key; delete the webhook whose answer was lost.")
+        refuse_repeating(
+            request, "Send it without the key; delete the webhook whose answer was lost.", kept=KEPT
+        )
         body = self.sent(WebhookIn)
         slug = body.pop("team", "")
         team = people.get_team(slug, by=self.actor) if slug else None
@@ -212,15 +214,6 @@ class WebhookList(Listing):
         )
         shown = self.show(NewWebhookSerializer, hook)
         return Response(shown, status=201, headers={"Cache-Control": "no-store"})
-
-
-def _refuse_key(request: Any, next_step: str) -> None:
-    if "Idempotency-Key" in request.headers:
-        raise Invalid(
-            "Idempotency-Key",
-            "A secret is shown once and never kept readable, so this request cannot be repeated.",
-            next_step=next_step,
-        )
 
 
 class WebhookDetail(Door):
@@ -272,7 +265,11 @@ class WebhookRotate(Door):
         description="For some hours messages carry signatures of both. The new secret is in this answer only.",
     )
     def post(self, request: Any, uid: str) -> Response:
-        _refuse_key(request, "Send it without the key; where the answer was lost, replace the secret again.")
+        refuse_repeating(
+            request,
+            "Send it without the key; where the answer was lost, replace the secret again.",
+            kept=KEPT,
+        )
         body = self.sent(WebhookRotation)
         hook = webhooks.get_webhook(uid, by=self.actor)
         shown = self.show(NewWebhookSerializer, webhooks.rotate_secret(hook, by=self.actor, **body))

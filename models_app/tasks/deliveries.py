@@ -17,12 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from django.db import close_old_connections, connection
-
 from models_app import outbound
 from models_app.registry import deliveries
 from models_app.registry.deliveries import Batch, Sent
 from models_app.registry.hook_sending import Attempt, send
+
+from .steady import keep_going
 
 log = logging.getLogger(__name__)
 
@@ -170,17 +170,13 @@ class Sender:
         self._pool.shutdown()
 
     def _work(self) -> None:
-        try:
-            while self._under_way or not self._stopping.is_set():
-                try:
-                    self.step()
-                except Exception:
-                    # A database that is away for a while: what was taken comes back when its lease ends.
-                    log.exception("webhooks: will try again")
-                    close_old_connections()
-                    self._stopping.wait(2)
-        finally:
-            connection.close()
+        # What was taken when the database went away comes back when its lease ends.
+        keep_going(
+            "webhooks",
+            self.step,
+            goes_on=lambda: bool(self._under_way) or not self._stopping.is_set(),
+            stopping=self._stopping,
+        )
 
     def step(self, *, wait: float = POLL) -> None:
         """Note what came of calls, and begin as many as there is room for."""

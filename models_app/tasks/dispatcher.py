@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from django.db import close_old_connections, connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from models_app.models import OutboxEvent, Stage
 from models_app.registry import deliveries, events, hook_health, notices, quota_notices, quotas, reviews
+
+from .steady import keep_going
 
 log = logging.getLogger(__name__)
 
@@ -129,18 +131,11 @@ class Dispatcher:
             self._thread.join()
 
     def _work(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                try:
-                    # Few at a time: those that are done should not wait for the others.
-                    if dispatch(limit=10):
-                        self._then()
-                    else:
-                        self._stopping.wait(self._poll)
-                except Exception:
-                    # A database that is away for a while must not end it.
-                    log.exception("outbox: will try again")
-                    close_old_connections()
-                    self._stopping.wait(2)
-        finally:
-            connection.close()
+        keep_going("outbox", self._step, goes_on=lambda: not self._stopping.is_set(), stopping=self._stopping)
+
+    def _step(self) -> None:
+        # Few at a time: those that are done should not wait for the others.
+        if dispatch(limit=10):
+            self._then()
+        else:
+            self._stopping.wait(self._poll)

@@ -26,7 +26,7 @@ from models_app.registry.deployment_views import Row
 from models_app.registry.errors import Conflict, Invalid, RegistryError
 
 from . import monitoring
-from .door import PageRequest, Refused, page, posted, show_problems, status_of
+from .door import PageRequest, Refused, page, posted, show_problems, status_of, whole_number
 from .forms import PageForm, ReasonForm
 from .models import frame
 
@@ -151,14 +151,8 @@ def deployment(request: PageRequest, number: int) -> HttpResponse:
 def progress(request: PageRequest, number: int) -> HttpResponse:
     """What of a deployment's page changes while it is under way, and its lines behind number `after`."""
     shown = deployments.get_deployment(number, by=request.actor)
-    context = _told(request, shown, after=number_in(request, "after"))
+    context = _told(request, shown, after=whole_number(request.GET.get("after", "")))
     return render(request, "deployments/deployment.html#progress", context)
-
-
-def number_in(request: PageRequest, name: str) -> int:
-    """A whole number in the address; 0 for anything else."""
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def _told(

@@ -132,6 +132,11 @@ def away(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponseRedirect(address)
 
 
+def whole_number(text: str) -> int:
+    """What was typed or stands in an address; 0 for anything that is no number of a row."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
 def status_of(error: errors.RegistryError) -> int:
     """The status of a refusal."""
     return next((status for kind, status in STATUS if isinstance(error, kind)), 400)

@@ -16,7 +16,7 @@ from models_app.registry import environments, incidents, observations, threshold
 from models_app.registry.access import get_model, require_login
 from models_app.registry.errors import Conflict, Invalid, RegistryError
 
-from .door import PageRequest, Refused, page, show_problems, status_of, tell_refusal
+from .door import PageRequest, Refused, page, show_problems, status_of, tell_refusal, whole_number
 from .forms import PageForm
 from .models import frame
 
@@ -88,8 +88,8 @@ def _set_limit(request: PageRequest, model: RegisteredModel, form: ThresholdForm
     """What was done, in words; nothing when the form says what is wrong."""
     removed = request.POST.get("remove", "")
     if removed:
-        number = int(removed) if removed.isascii() and removed.isdigit() and len(removed) < 19 else 0
-        thresholds.remove(thresholds.get_threshold(number, by=request.actor), by=request.actor)
+        found = thresholds.get_threshold(whole_number(removed), by=request.actor)
+        thresholds.remove(found, by=request.actor)
         return "The threshold is removed."
     if form.is_valid():
         try:

@@ -9,19 +9,8 @@ from models_app.tasks.dispatcher import dispatch
 from tests import builders
 from tests.api.asking import refused
 from tests.api.test_webhooks import HOOKS, body
-from tests.receiver import receiver
 
-
-@pytest.fixture(autouse=True)
-def _loopback(settings):
-    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    settings.WEBHOOK_SCHEMES = ["http"]
-
-
-@pytest.fixture
-def told():
-    with receiver() as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("loopback")
 
 
 MOVED = {"events": ["version.moved"]}

@@ -13,21 +13,11 @@ from models_app.tasks.deliveries import deliver
 from models_app.tasks.dispatcher import dispatch
 from tests import builders
 from tests.api.asking import V1, items, refused
-from tests.receiver import receiver
 
 HOOKS = f"{V1}/webhooks"
 
 
-@pytest.fixture(autouse=True)
-def _loopback(settings):
-    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    settings.WEBHOOK_SCHEMES = ["http"]
-
-
-@pytest.fixture
-def told():
-    with receiver() as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("loopback")
 
 
 def body(url="http://127.0.0.1/hook", **changes):

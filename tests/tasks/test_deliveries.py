@@ -29,22 +29,10 @@ from models_app.tasks import periodic
 from models_app.tasks.deliveries import Sender, deliver
 from models_app.tasks.dispatcher import Dispatcher, dispatch
 from tests import builders
-from tests.receiver import raw, receiver
+from tests.receiver import raw
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback")]
 SECRET = "s3cret ü"
-
-
-@pytest.fixture(autouse=True)
-def _loopback(settings):
-    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    settings.WEBHOOK_SCHEMES = ["http"]
-
-
-@pytest.fixture
-def told():
-    with receiver() as running:
-        yield running
 
 
 @pytest.fixture

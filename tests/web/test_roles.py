@@ -22,6 +22,7 @@ from models_app.registry.access import Actor, get_model, get_version
 from tests import builders
 from tests.house.test_urls import ROWS
 from tests.people import token
+from tests.permissions.deployment_calls import FORM as ENVIRONMENT
 
 pytestmark = [pytest.mark.sqlite_is_enough, pytest.mark.long]
 
@@ -127,15 +128,6 @@ MAY_EDIT_OR_ASKED = [403, 302, 302, 403, 302, 403, 302, "login"]
 MAY_ASK = [403, 302, 302, 302, 302, 403, 302, "login"]
 MAY_MANAGE = [403, 403, 403, 403, 302, 403, 302, "login"]
 OWN_OR_ADMIN = [404, 302, 404, 404, 404, 404, 302, "login"]
-ENVIRONMENT = {
-    "follows": "stage",
-    "followed": "production",
-    "kind": "agent",
-    "health_window": "60",
-    "timeout": "600",
-    "start": "manual",
-    "deploy_role": "owner",
-}
 LIMIT = {"name_pattern": "psi", "comparison": "above", "value": "0.2", "in_a_row": "3"}
 # Path, which version of the model, what is sent, what each is told.
 POST = [

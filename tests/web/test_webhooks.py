@@ -12,7 +12,7 @@ from tests import builders
 from tests.receiver import receiver
 from tests.web.reading import page
 
-pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough]
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough, pytest.mark.usefixtures("loopback")]
 NEW = {
     "kind": "generic",
     "name": "chat",
@@ -21,12 +21,6 @@ NEW = {
     "models": "risk/*\r\n\r\n*/fraud-*",
     "stages": ["staging"],
 }
-
-
-@pytest.fixture(autouse=True)
-def _loopback(settings):
-    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    settings.WEBHOOK_SCHEMES = ["http"]
 
 
 def test_from_making_one_to_deleting_it(pages, people):
