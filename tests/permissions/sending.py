@@ -175,6 +175,10 @@ def logged_in(world: World, ids: dict[str, Any], who: str) -> None:
     sessions.seen(somebody.pk, "0" * 32, address="10.0.0.1", agent="")
 
 
+# About who tries it; everything else is so for all alike.
+PERSONAL = {theirs, asked_by_them, made_by_them}
+
+
 def _user(world: World, who: str) -> Any:
     return None if who == "anonymous" else world.user(who)
 
