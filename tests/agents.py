@@ -29,6 +29,15 @@ echo "$MODELRY_VERSION" > "$PLACE.new" && mv "$PLACE.new" "$PLACE"
 cp "$PLACE" "$PLACE-${MODELRY_MODEL##*/}"
 """
 
+# What production asks for.
+COMPLETE = {
+    "dataset_name": "tx",
+    "dataset_version": "1",
+    "license": "MIT",
+    "owner": "bob",
+    "metrics": {"f1": 0.9},
+}
+
 
 def until(true, what: str, within: float = WITHIN) -> Any:
     """What is true at last."""
@@ -131,14 +140,7 @@ class Team:
         return answer.json()
 
     def register(self, what: str, **more: bytes) -> int:
-        metadata = {
-            "create_model": True,
-            "dataset_name": "tx",
-            "dataset_version": "1",
-            "license": "MIT",
-            "owner": "bob",
-            "metrics": {"f1": 0.9},
-        }
+        metadata = {"create_model": True, **COMPLETE}
         files = {"what": what.encode(), "salt": os.urandom(8), **more}
         answer = self.bob.post(
             f"{self.path}/versions",
@@ -148,11 +150,27 @@ class Team:
         assert answer.is_success, answer.text
         return answer.json()["version"]
 
+    def fill_in(self, number: int) -> dict[str, Any]:
+        """Say of a version what production asks for; returns it."""
+        answer = self.bob.patch(f"{self.path}/versions/{number}", json=COMPLETE)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def promote(self, number: int) -> None:
         for stage in ("staging", "production"):
             body = {"to": stage, "reason": "as planned"}
             answer = self.carol.post(f"{self.path}/versions/{number}/stage", json=body)
             assert answer.is_success, answer.text
+
+    def drift(self) -> int:
+        """What is in production is live, and observes more than it may: the number of the incident that opens."""
+        rows = self.root.get("/api/v1/deployments", params={"model": self.model, "ordering": "-id"}).json()
+        deployment = f"deployments/{rows['items'][0]['id']}"
+        self._post(f"{deployment}/report", state="live")
+        self._post("thresholds", model=self.model, name_pattern="psi", value=0.2, in_a_row=1)
+        seen = {"name": "psi", "feature": "amount", "value": 0.31}
+        incident: int = self._post(f"{deployment}/observations", observations=[seen])["incident"]
+        return incident
 
     def deployments(self) -> list[tuple[int, str, str]]:
         """Version, kind and state of all, the oldest first."""

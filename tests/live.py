@@ -166,6 +166,20 @@ class LiveServer:
         self._clients.append(client)
         return client
 
+    def browser(self, name: str) -> httpx.Client:
+        """An httpx client that has logged in as that person, with the form, and follows redirects."""
+        from tests.people import PASSWORD
+
+        browser = self.client(follow_redirects=True)
+        browser.get("/login/")
+        form = {
+            "username": name,
+            "password": PASSWORD,
+            "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+        }
+        browser.post("/login/", data=form, headers={"Referer": self.url}).raise_for_status()
+        return browser
+
     def close(self) -> None:
         """Stop, and let go of everything."""
         for client in self._clients:

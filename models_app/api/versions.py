@@ -59,6 +59,12 @@ class VersionSerializer(serializers.ModelSerializer):
     last_promoted_by = fields.person("last_promoted_by")
     rollback_target = fields.number_of("rollback_target", "The version that a roll back would bring back.")
     run = serializers.CharField(source="run.uid", allow_null=True, help_text="Run of this registry.")
+    retrains = serializers.IntegerField(
+        source="retraining.incident_id",
+        default=None,
+        allow_null=True,
+        help_text="Number of the incident because of which it was trained.",
+    )
     serving_endpoint = serializers.CharField(help_text="Where it answers; empty when nobody said.")
     aliases = fields.Names()
     tags = fields.Pairs()
@@ -96,6 +102,7 @@ class VersionSerializer(serializers.ModelSerializer):
             "source",
             *metadata.VERSION_FIELDS,
             "run",
+            "retrains",
             "metrics",
             "reports",
             "risk_flags",
@@ -255,6 +262,7 @@ def with_everything(rows: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
             "rollback_target",
             "run",
             "manifest",
+            "retraining",
         )
         .defer("model__card", *(f"rollback_target__{name}" for name in _TEXTS))
         .prefetch_related("aliases", "tags", "risk_flags", "metrics", "reports", *holds.KEEPING)

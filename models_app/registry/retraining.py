@@ -60,6 +60,11 @@ def link_by_tags(version: ModelVersion, tags: Mapping[str, str], *, by: Actor) -
         link(version, tags[TAG], by=by, field="tags")
 
 
+def reason_for(version: ModelVersion) -> Incident | None:
+    """The incident because of which a version was trained."""
+    return Incident.objects.filter(retrainings__version=version).first()
+
+
 # Nearly no promotion is of a retrained version; that costs one quick question.
 _ANSWERS = Prepared(
     lambda version, open_, taken: Retraining.objects.filter(

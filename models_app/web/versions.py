@@ -28,6 +28,7 @@ from models_app.registry import (
     promotions,
     requirements,
     retention_plan,
+    retraining,
     reviews,
     storage_report,
 )
@@ -119,6 +120,7 @@ def show(
         ],
         "may_hold": may(actor, Right.HOLD, model.team),
         "incident": incidents.unresolved(model),
+        "retrains": retraining.reason_for(shown),
         "goes": retention_plan.announced(shown),
         "held": storage_report.shown_of_version(shown, by=actor),
         "damaged": integrity.damaged_files(shown),

@@ -61,7 +61,9 @@ def test_from_observations_to_the_retrained_version(api, people):
     created = api.alice.post(
         f"{V1}/models/risk/fraud/versions", {"source": "s3://b/k", "retrains": incident["id"]}
     )
-    assert created.status_code == 201
+    assert (created.status_code, created.json()["retrains"]) == (201, incident["id"])
+    listed = items(api.dave.get(f"{V1}/models/risk/fraud/versions"))
+    assert [one["retrains"] for one in listed] == [incident["id"], None]
     after = api.dave.get(here).json()
     assert [(one["version"], one["by"]) for one in after["retrained"]] == [(2, "alice")]
     assert api.alice.post(f"{here}/resolve", {"reason": "Known."}).json()["resolution"] == "person"

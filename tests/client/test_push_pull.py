@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.agents import Team
 from tests.live import ROOT, serve
+from tests.web.reading import Page
 
 # What another database could answer differently is in tests/api/test_uploads.py.
 pytestmark = pytest.mark.sqlite_is_enough
@@ -172,6 +175,25 @@ def test_refusals_have_their_codes(modelry, tmp_path):
     (model / "link").unlink()
     os.mkfifo(model / "pipe")
     modelry("push", model, "--model", "risk/none", "--create", code=7)
+
+
+def test_what_is_pushed_because_of_an_incident_ends_it(live, modelry, tmp_path):
+    team = Team(live, "drifting", environment="eu")
+    team.set_up(kind="webhook")
+    team.promote(team.register("works"))
+    incident = team.drift()
+    pushed = folder(tmp_path / "retrained", what=b"retrained")
+    told = ["push", pushed, "--model", team.model, "--owner", "bob", *META, "--retrains"]
+    assert f"there is none “{incident + 1}”" in modelry(*told, incident + 1, code=3)["error"]
+    assert modelry(*told, incident)["version"] == 2
+    shown = team.root.get(f"{team.path}/versions/2").json()
+    assert shown["retrains"] == incident
+    team.promote(2)
+    browser = live.browser("dave")
+    way = Page(browser.get(f"/incidents/{incident}/").text).text()
+    steps = ["Opened", "v2 registered", "because of this incident", "v2 Staging Production", "Resolved"]
+    assert re.search(".*".join(steps), way), way
+    assert f"Incident #{incident}" in browser.get(f"/models/{team.model}@2/").text
 
 
 CI = {

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 
-import httpx
 import pytest
 from django.db import connection
 
 from tests import live as live_servers
-from tests import people
+from tests.agents import Team
 
 API = "/api/2.0/mlflow"
 # The dataset came with the run; this nobody could know but a person.
@@ -18,17 +17,6 @@ LEFT = {"license": "Apache-2.0", "owner": "alice"}
 
 # On PostgreSQL test_real_run is the client, and the protocol's own tests ask every call.
 pytestmark = [pytest.mark.client, pytest.mark.sqlite_is_enough]
-
-
-def login(browser: httpx.Client, name: str) -> None:
-    """Log in as a person does, with the form."""
-    browser.get("/login/")
-    form = {
-        "username": name,
-        "password": people.PASSWORD,
-        "csrfmiddlewaretoken": browser.cookies["csrftoken"],
-    }
-    browser.post("/login/", data=form, headers={"Referer": str(browser.base_url)}).raise_for_status()
 
 
 @pytest.fixture(scope="module", params=["mlflow3", "mlflow2"])
@@ -146,10 +134,31 @@ def test_it_is_found_on_the_pages_and_over_rest_with_its_origins(journey):
     text = json.dumps(version)
     assert seen["run_id"] in text
     assert "breast-cancer" in text
-    with httpx.Client(base_url=server.url, follow_redirects=True) as browser:
-        login(browser, "erin")
-        assert "fraud_detector" in browser.get("/", params={"q": "fraud_detector"}).text
-        assert "breast-cancer" in browser.get(f"/models/fraud_detector@{number}/").text
+    browser = server.browser("erin")
+    assert "fraud_detector" in browser.get("/", params={"q": "fraud_detector"}).text
+    assert "breast-cancer" in browser.get(f"/models/fraud_detector@{number}/").text
+
+
+def test_versions_tagged_with_an_incident_answer_it(journey, mlflow_client):
+    server, seen = journey
+    team = Team(server, "drifting", environment="eu")
+    team.set_up(kind="webhook")
+    team.promote(team.register("works"))
+    incident = team.drift()
+    client = mlflow_client("mlflow3" if seen["version"].startswith("3.") else "mlflow2")
+    told = client.run("mlflow_retrains.py", str(incident), url=server.url, token=server.tokens["erin"])
+    assert "an incident of" in told["refused"]
+    assert told["tags"] == str(incident)
+    retrained = team.fill_in(told["versions"][1])
+    assert retrained["retrains"] == incident
+    team.promote(retrained["version"])
+    answered = server.client("dave").get(f"/api/v1/incidents/{incident}").json()
+    assert [one["version"] for one in answered["retrained"]] == told["versions"]
+    assert (answered["state"], answered["resolution"], answered["promoted"]) == (
+        "resolved",
+        "retrained",
+        retrained["version"],
+    )
 
 
 def size_of(path):

@@ -18,8 +18,10 @@ from models_app.registry import (
     promotions,
     tags,
     thresholds,
+    webhooks,
 )
 from models_app.registry.errors import Conflict, Forbidden, Invalid, TooLarge
+from models_app.tasks.deliveries import deliver
 from models_app.tasks.dispatcher import dispatch
 from tests import builders
 
@@ -230,6 +232,28 @@ def test_a_retrained_version_ends_it_when_it_enters_production(people):
     newest = Deployment.objects.latest("id")
     deployment_reports.report(newest, by=people.root, state="live")
     assert post(newest, people, points(0.5, 0.5, since=later)).incident.pk != incident.pk
+
+
+@pytest.mark.usefixtures("loopback")
+def test_drift_starts_the_workflow_that_trains_anew(people, told):
+    webhooks.create_webhook(
+        "retrain",
+        url=told.url.removesuffix("/hook") + "/repos/acme/fraud/dispatches",
+        events=["model.drifted"],
+        scheme="standard",
+        kind="github",
+        secret="ghp_s3cret",
+        by=people.root,
+    )
+    deployment = live(people)
+    limit(deployment, people)
+    incident = post(deployment, people, points(0.3, 0.3)).incident
+    dispatch()
+    deliver()
+    (got,) = told.received
+    assert got.json["event_type"] == "model.drifted"
+    said = got.json["client_payload"]["data"]
+    assert (said["incident"], said["model"], said["version"]) == (incident.pk, deployment.model.name, 1)
 
 
 @pytest.mark.django_db(transaction=True)
