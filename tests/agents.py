@@ -163,10 +163,13 @@ class Team:
             assert answer.is_success, answer.text
 
     def drift(self) -> int:
-        """What is in production is live, and observes more than it may: the number of the incident that opens."""
-        rows = self.root.get("/api/v1/deployments", params={"model": self.model, "ordering": "-id"}).json()
-        deployment = f"deployments/{rows['items'][0]['id']}"
-        self._post(f"{deployment}/report", state="live")
+        """What is promoted goes live, one after the other, and the last observes more than it may: the number of the
+        incident that opens.
+        """
+        rows = self.root.get("/api/v1/deployments", params={"model": self.model, "ordering": "id"}).json()
+        for row in rows["items"]:
+            deployment = f"deployments/{row['id']}"
+            self._post(f"{deployment}/report", state="live")
         self._post("thresholds", model=self.model, name_pattern="psi", value=0.2, in_a_row=1)
         seen = {"name": "psi", "feature": "amount", "value": 0.31}
         incident: int = self._post(f"{deployment}/observations", observations=[seen])["incident"]

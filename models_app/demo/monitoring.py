@@ -17,8 +17,8 @@ At = Callable[[datetime], AbstractContextManager[None]]
 # The one whose last version was trained because of drift, and the one that drifts today.
 RETRAINED, DRIFTING = "risk/fraud-detector", "discovery/product-ranker"
 FEATURES = {RETRAINED: ("amount", "merchant_category"), DRIFTING: ("query_length", "season")}
-EVERY = timedelta(hours=6)
-MOST_DAYS = 30
+EVERY = timedelta(hours=8)
+MOST_DAYS = 70
 
 
 def retrains(model: RegisteredModel, actors: dict[str, Actor], moment: datetime) -> dict[str, Any]:

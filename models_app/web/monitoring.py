@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -23,6 +24,7 @@ from .models import frame
 CHARTS = 24
 INCIDENTS = 20
 MARKS = 50
+SHORTLY = timedelta(hours=1)
 
 
 class ThresholdForm(PageForm):
@@ -138,7 +140,9 @@ def charts(
     for title, group in list(groups.items())[:CHARTS]:
         first = min(curve.points[0][0] for curve in group)
         last = max(curve.points[-1][0] for curve in group)
-        there = [mark for mark in marks if first <= mark["at"] <= last]
+        # What is observed came into production just before.
+        begins = first - max((last - first) / 4, SHORTLY)
+        there = [mark for mark in marks if begins <= mark["at"] <= last]
         levels = {
             limit.value: f"limit: {limit.comparison} {limit.value:g}"
             for limit in limits

@@ -4,6 +4,17 @@
 (() => {
   const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
   const MOST_ROWS = 200;
+  // How an axis tells the time: from so many seconds between ticks on, usually, and where a new year, month, day, hour or
+  // minute begins.
+  const DAY = "\n{YYYY}-{MM}-{DD}";
+  const TIMES = [
+    [31536000, "{YYYY}", null, null, null, null, null, null, 1],
+    [2419200, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
+    [86400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", DAY, null, DAY, null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", DAY, null, DAY, null, null, null, 1],
+    [0.001, "{HH}:{mm}:{ss}.{fff}", DAY, null, DAY, null, null, null, 1],
+  ];
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const number = (value) => (value == null ? "–" : Number(value.toPrecision(Math.abs(value) < 1000 ? 4 : 7)).toString());
 
@@ -33,10 +44,10 @@
       this.plot = new uPlot({
         width: this.canvas.clientWidth || 600,
         height: 240,
-        scales: { x: { time: this.isTime }, y: { range: (_, least, most) => this.range(least, most) } },
+        scales: { x: { time: this.isTime, range: (_, least, most) => this.span(least, most) }, y: { range: (_, least, most) => this.range(least, most) } },
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         hooks: { draw: [(plot) => this.lines(plot)] },
-        axes: [{ ...axis, label: this.xLabel, labelSize: 20 }, { ...axis, size: 64 }],
+        axes: [{ ...axis, label: this.xLabel, labelSize: 20, ...(this.isTime && { values: TIMES }) }, { ...axis, size: 64 }],
         cursor: { y: false },
         series: [
           this.isTime ? { label: this.xLabel, value: "{YYYY}-{MM}-{DD} {HH}:{mm}" } : { label: this.xLabel },
@@ -58,28 +69,60 @@
       return uPlot.rangeNum(Math.min(...values), Math.max(...values), 0.1, true);
     }
 
+    // All of the data is shown with its marks, one point with room around it; what somebody zoomed into stays as it is.
+    span(least, most) {
+      const xs = this.data[0], first = xs[0], last = xs.at(-1);
+      if (xs.length > 1 && (least !== first || most !== last)) return [least, most];
+      const room = xs.length > 1 ? 0 : this.isTime ? 900 : 1;
+      const there = [first - room, last + room, ...this.marks.map((one) => one.x)];
+      return [Math.min(...there), Math.max(...there)];
+    }
+
     lines(plot) {
       const { ctx, bbox } = plot;
-      const line = (x1, y1, x2, y2, label, colour) => {
-        ctx.save();
-        ctx.strokeStyle = ctx.fillStyle = token(colour);
-        ctx.textAlign = "left";
-        ctx.setLineDash([4, 4]);
+      const ratio = uPlot.pxRatio, row = 13 * ratio, right = bbox.left + bbox.width, bottom = bbox.top + bbox.height;
+      ctx.save();
+      ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+      ctx.textAlign = "left";
+      ctx.lineJoin = "round";
+      const line = (x1, y1, x2, y2) => {
+        ctx.strokeStyle = token("--muted");
+        ctx.lineWidth = ratio;
+        ctx.setLineDash([4 * ratio, 4 * ratio]);
         ctx.beginPath();
         ctx.moveTo(x1, y1);
         ctx.lineTo(x2, y2);
         ctx.stroke();
-        ctx.fillText(label, x1 + 4, y1 === y2 ? y1 - 4 : y1 + 12);
-        ctx.restore();
       };
-      for (const { x, label } of this.marks) {
-        const at = plot.valToPos(x, "x", true);
-        if (at >= bbox.left && at <= bbox.left + bbox.width) line(at, bbox.top, at, bbox.top + bbox.height, label, "--muted");
-      }
+      const write = (label, x, y) => {
+        ctx.strokeStyle = token("--ground");
+        ctx.lineWidth = 3 * ratio;
+        ctx.setLineDash([]);
+        ctx.strokeText(label, x, y);
+        ctx.fillStyle = token("--muted");
+        ctx.fillText(label, x, y);
+      };
       for (const { y, label } of this.levels) {
-        const at = plot.valToPos(y, "y", true);
-        line(bbox.left, at, bbox.left + bbox.width, at, label, "--muted");
+        const at = plot.valToPos(y, "y", true), isHigh = at - bbox.top < row;
+        line(bbox.left, at, right, at);
+        ctx.textBaseline = isHigh ? "top" : "bottom";
+        write(label, right - ctx.measureText(label).width - 4 * ratio, at + (isHigh ? 3 : -3) * ratio);
       }
+      // Labels that would meet stand below each other; where there is no room left, the words below the picture tell.
+      ctx.textBaseline = "top";
+      const ends = [];
+      for (const { x, label } of this.marks) {
+        const at = plot.valToPos(x, "x", true), width = ctx.measureText(label).width + 4 * ratio;
+        if (at < bbox.left || at > right) continue;
+        line(at, bbox.top, at, bottom);
+        const start = at + width > right ? at - width : at + 4 * ratio;
+        let place = ends.findIndex((end) => end < start);
+        if (place < 0) place = ends.length;
+        if (start < bbox.left || bbox.top + (place + 1) * row > bottom) continue;
+        ends[place] = start + width;
+        write(label, start, bbox.top + place * row);
+      }
+      ctx.restore();
     }
 
     toggle() {

@@ -5,6 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+from tests.agents import Team
 from tests.browser.conftest import DESKTOP, PHONE
 
 NAME = "risk/scorer"
@@ -14,6 +15,20 @@ COMPLETE = {
     "license": "MIT",
     "owner": "alice",
 }
+# Nobody calls out here: what was requested is told, and its receiver was busy.
+ONE_ANSWERED = """
+from django.utils import timezone
+from models_app.outbound import Reply
+from models_app.registry import deliveries
+from models_app.registry.hook_sending import Attempt
+from models_app.tasks.dispatcher import dispatch
+dispatch()
+(batch,) = deliveries.take(limit=1)
+busy = Attempt(timezone.now(), None, Reply(503, "busy"), "Answered with status 503.", 12, True)
+sent = [deliveries.Sent(batch, batch.messages[0], busy)]
+deliveries.settle(sent)
+deliveries.give_back(batch, sent)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +63,8 @@ def company(shared_live):
         bob.post(
             "/api/v1/models", json={"name": "risk/labels", "purpose": "Image classification of receipts."}
         )
+    Team(shared_live, "scorer", environment="eu").drift()
+    shared_live.python(source=ONE_ANSWERED)
     return NAME
 
 
@@ -134,6 +151,27 @@ def test_with_the_keyboard_alone(new_page, company):
     assert page.query_selector("dialog[open]") is None
 
 
+KEEP_WRITTEN = """
+window.written = {};
+const fill = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  window.written[text] = [Math.round(x), Math.round(y)];
+  return fill.apply(this, arguments);
+};
+"""
+
+
+def test_promotions_and_deployments_are_drawn_on_the_curves(new_page, company):
+    page = new_page("dave")
+    page.add_init_script(KEEP_WRITTEN)
+    page.goto(f"/models/{NAME}/monitoring/")
+    labels = ["v1 promoted", "v2 promoted", "v2 live in eu", "limit: above 0.2"]
+    page.wait_for_function("labels => labels.every((one) => one in window.written)", arg=labels)
+    # All of it happened just now: below each other they can be read.
+    written = page.evaluate("window.written")
+    assert len({written[label][1] for label in labels[:3]}) == 3
+
+
 PAGES = [
     "/",
     "/?q=scorer&stage=production",
@@ -169,6 +207,7 @@ PAGES = [
     "/environments/",
     "/environments/new/",
     "/environments/eu/",
+    "/incidents/1/",
     f"/models/{NAME}/deployments/",
     f"/models/{NAME}/deployments/rollback/",
     f"/models/{NAME}@2/deploy/",
@@ -191,7 +230,9 @@ def test_every_page_is_accessible_and_fits_a_phone(new_page, axe, company):
     page = new_page("root", color_scheme="light", reduced_motion="reduce")
     page.goto("/webhooks/")
     hook = page.get_attribute("tbody th a", "href")
-    for path in [*PAGES, hook, f"{hook}edit/"]:
+    page.goto(hook)
+    message = page.get_attribute("tbody th a", "href")
+    for path in [*PAGES, hook, f"{hook}edit/", message]:
         page.set_viewport_size(PHONE)
         page.goto(path)
         axe(page)
