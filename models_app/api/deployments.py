@@ -56,6 +56,10 @@ class DeploymentSerializer(serializers.ModelSerializer):
     request = serializers.SerializerMethodField(help_text="Number of the promotion request behind it.")
     by = fields.person("by")
     serving_address = serializers.CharField(source="endpoint")
+    line_count = serializers.IntegerField(help_text="Lines that its deployer reported.")
+    lines_left_out = serializers.IntegerField(
+        help_text="How many of them are not kept: of a long log the first and the newest are."
+    )
 
     class Meta:
         model = Deployment
@@ -87,6 +91,7 @@ class DeploymentSerializer(serializers.ModelSerializer):
             "holder",
             "lease_until",
             "line_count",
+            "lines_left_out",
         ]
         read_only_fields = fields
 
@@ -148,7 +153,11 @@ class DeployLineIn(Strict):
 class Report(Strict):
     state = serializers.ChoiceField(list(deployment_reports.REPORTED), required=False)
     lines = DeployLineIn(many=True, required=False, max_length=deployment_reports.LINES_AT_ONCE)
-    endpoint = Text(required=False, max_length=500, help_text="Where it answers, if not where it should.")
+    endpoint = Text(
+        required=False,
+        max_length=500,
+        help_text="Where it answers, if not where it should; http or https, without user and password.",
+    )
     version = serializers.IntegerField(
         required=False,
         min_value=1,

@@ -117,6 +117,8 @@ class DeploymentState(models.TextChoices):
 
 UNFINISHED = (DeploymentState.DEPLOYING, DeploymentState.VERIFYING)
 CURRENT = (DeploymentState.QUEUED, *UNFINISHED, DeploymentState.LIVE)
+# Of a deployer's log: the lines from its beginning, and all lines, that are kept.
+FIRST_LINES, KEPT_LINES = 100, 1_000
 
 
 class DeploymentKind(models.TextChoices):
@@ -264,6 +266,11 @@ class Deployment(models.Model):
             DeploymentState.LIVE: self.live_at,
         }
         return reached.get(DeploymentState(self.state), self.ended_at) or self.queued_at
+
+    @property
+    def lines_left_out(self) -> int:
+        """How many lines between the first and the newest of its log are not kept."""
+        return max(0, self.line_count - KEPT_LINES)
 
     @property
     def is_over(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,16 +17,16 @@ from models_app.models import (
     RegisteredModel,
     Running,
 )
+from models_app.models.deployments import FIRST_LINES, KEPT_LINES
 
+from . import audit, environments, lifecycle, prepared
 from . import deployment_steps as steps
-from . import environments, lifecycle, prepared
 from .access import Actor
 from .deployment_failures import fail
 from .deployments import held
 from .errors import Conflict, Invalid, Mismatch
 from .metadata import clean_text, clean_url
 
-MAX_LINES = 1_000
 MAX_LINE = 2_000
 LINES_AT_ONCE = 200
 REPORTED = ("deploying", "verifying", "live", "failed")
@@ -45,15 +46,13 @@ def report(
 ) -> Deployment:
     """What a deployer says of its work: a state, lines of its log, where the version serves, what it really runs.
 
-    Saying the same state again does no harm. `live` is believed where nothing is checked here; else the health check
-    has to agree. Raises Forbidden for who does not speak for the environment, Conflict when it is over or another agent
-    has it in hand, Mismatch when it runs something else, Invalid.
+    Saying the same again does no harm. `live` is believed where nothing is checked here; else the health check has to
+    agree. Raises Forbidden for who does not speak for the environment, Conflict when it is over or another agent has it
+    in hand, Mismatch when it runs something else, Invalid.
     """
     if state and state not in REPORTED:
         raise Invalid("state", f"One of {', '.join(REPORTED)}.")
-    endpoint = clean_text("endpoint", endpoint, limit=500)
-    if endpoint:
-        clean_url("endpoint", endpoint)
+    endpoint = _clean_endpoint(endpoint)
     reason = lifecycle.clean_reason(reason)
     clean = [clean_line(number, line) for number, line in enumerate(lines)]
     if len(clean) > LINES_AT_ONCE:
@@ -62,9 +61,8 @@ def report(
         environments.require_reporting(current.environment, by=by)
         _require_holding(current, agent)
         add_lines(current, clean)
-        if endpoint:
-            current.endpoint = endpoint
-            prepared.update(current, "endpoint")
+        if endpoint and endpoint != current.endpoint:
+            _serve_at(current, endpoint, state=state, by=by)
         if state:
             _require_same(current, version, digest)
             _reach(current, state, by=by, reason=reason)
@@ -72,6 +70,47 @@ def report(
             number = version or current.version.number
             _note(current.model, current.environment, version=number, digest=digest, detail="", by=by)
         return current
+
+
+def _clean_endpoint(value: str) -> str:
+    endpoint = clean_text("endpoint", value, limit=500)
+    if endpoint and urlsplit(clean_url("endpoint", endpoint)).username is not None:
+        raise Invalid("endpoint", "An address without user and password: everybody sees it.")
+    return endpoint
+
+
+def _serve_at(deployment: Deployment, endpoint: str, *, state: str, by: Actor) -> None:
+    """It serves elsewhere than was known. Once it is live that is a change on record, which its version follows; what
+    is over keeps the address that it had. Raises Conflict.
+    """
+    if deployment.is_over:
+        raise Conflict(
+            f"Deployment {deployment.pk} is {deployment.get_state_display().lower()} already: "
+            "where it served stays on record.",
+            next_step="Look at what is declared now.",
+        )
+    if deployment.state == DeploymentState.QUEUED and not state:
+        raise Conflict(f"Deployment {deployment.pk} only waits yet.", next_step="Wait for deployment.started.")
+    former, deployment.endpoint = deployment.endpoint, endpoint
+    prepared.update(deployment, "endpoint")
+    if deployment.state != DeploymentState.LIVE:
+        return
+    version = deployment.version
+    if version.serving_endpoint in ("", former):
+        version.serving_endpoint, version.updated_at = endpoint, timezone.now()
+        prepared.update(version, "serving_endpoint", "updated_at")
+    audit.record(
+        "deployment.endpoint_changed",
+        by=by,
+        subject=str(version),
+        model=deployment.model,
+        before={"endpoint": former},
+        after={
+            "endpoint": endpoint,
+            "environment": deployment.environment.name,
+            "deployment": deployment.pk,
+        },
+    )
 
 
 def _require_holding(deployment: Deployment, agent: str) -> None:
@@ -142,19 +181,21 @@ def clean_line(number: int, line: Mapping[str, Any] | str) -> dict[str, str]:
 
 
 def add_lines(deployment: Deployment, lines: list[dict[str, str]]) -> None:
-    """Keep the first MAX_LINES; the last of them says that there were more."""
-    room = MAX_LINES - deployment.line_count
-    if not lines or room <= 0:
+    """Add to its log. Of a long one the first lines and the newest are kept, which say how it began and why it ended;
+    `line_count` counts all. What it costs depends on these lines, not on how many there were.
+    """
+    if not lines:
         return
-    taken = lines[:room]
-    if len(taken) == room and len(lines) > room - 1:
-        taken[-1] = {"text": f"More than {MAX_LINES} lines; the rest is not kept.", "url": ""}
     now = timezone.now()
     DeploymentLine.objects.bulk_create(
-        [DeploymentLine(deployment=deployment, at=now, **line) for line in taken]
+        [DeploymentLine(deployment=deployment, at=now, **line) for line in lines]
     )
-    deployment.line_count += len(taken)
+    kept = deployment.line_count - deployment.lines_left_out + len(lines)
+    deployment.line_count += len(lines)
     prepared.update(deployment, "line_count")
+    if (surplus := kept - KEPT_LINES) > 0:
+        middle = deployment.lines.order_by("pk").values_list("pk", flat=True)[FIRST_LINES:][:surplus]
+        DeploymentLine.objects.filter(pk__in=list(middle)).delete()
 
 
 @transaction.atomic

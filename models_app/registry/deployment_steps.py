@@ -287,11 +287,13 @@ def go_live(deployment: Deployment, *, by: Actor) -> None:
 
 
 def _serves_no_more(former: Deployment) -> None:
-    """Take the address from its version, unless somebody gave it another or it still serves elsewhere."""
+    """Take the address from its version, unless it still serves elsewhere or somebody gave it one by hand."""
     version = former.version
-    if former.endpoint and version.serving_endpoint == former.endpoint:
-        other = Deployment.objects.live().filter(version=version).exclude(endpoint="").order_by("-pk").first()
-        version.serving_endpoint = other.endpoint if other else ""
+    ours = Deployment.objects.filter(version=version).exclude(endpoint="")
+    live = list(ours.live().order_by("-pk").values_list("endpoint", flat=True))
+    given = version.serving_endpoint
+    if given not in live and ours.filter(endpoint=given).exists():
+        version.serving_endpoint = live[0] if live else ""
         prepared.update(version, "serving_endpoint")
 
 

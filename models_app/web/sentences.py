@@ -57,6 +57,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "deployment.started": "started to deploy",
         "deployment.verifying": "went on to verify",
         "deployment.live": "made live",
+        "deployment.endpoint_changed": "gave another serving endpoint to",
         "deployment.failed": "ended as failed a deployment of",
         "deployment.rolled_back": "finished the rollback of",
         "deployment.superseded": "ended as superseded a deployment of",
