@@ -90,7 +90,9 @@ def _serve_at(deployment: Deployment, endpoint: str, *, state: str, by: Actor) -
             next_step="Look at what is declared now.",
         )
     if deployment.state == DeploymentState.QUEUED and not state:
-        raise Conflict(f"Deployment {deployment.pk} only waits yet.", next_step="Wait for deployment.started.")
+        raise Conflict(
+            f"Deployment {deployment.pk} only waits yet.", next_step="Wait for deployment.started."
+        )
     former, deployment.endpoint = deployment.endpoint, endpoint
     prepared.update(deployment, "endpoint")
     if deployment.state != DeploymentState.LIVE:

@@ -49,6 +49,8 @@ PLACES = {
     "digest": "0" * 64,
     "address": "https://models.example.com/defects",
 }
+# Words of addresses in which the name of an environment may stand, too.
+RESERVED = frozenset({"new", "rollback"})
 FIELDS = (
     "site",
     "follows",
@@ -335,9 +337,12 @@ def shown(environment: Environment) -> dict[str, Any]:
 
 def _clean_name(name: Any) -> str:
     try:
-        return check_team_slug(clean_text("name", name, limit=63))
+        clean = check_team_slug(clean_text("name", name, limit=63))
     except Invalid as error:
         raise Invalid("name", error.problems[0].message) from error
+    if clean in RESERVED:
+        raise Invalid("name", f"“{clean}” is a word of this site's addresses; choose another.")
+    return clean
 
 
 def _apply(environment: Environment, fields: Mapping[str, Any]) -> None:

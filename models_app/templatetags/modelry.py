@@ -176,6 +176,17 @@ def ago(value: datetime | date | None, nothing: str = NOTHING) -> str | SafeStri
 
 
 @register.filter
+def span(seconds: int) -> str:
+    """A length of time as people say it, in at most two units: 1 day, 1 h 30 min, 45 s."""
+    told = []
+    for unit, size in (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            told.append(f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}")
+    return " ".join(told[:2]) or "0 s"
+
+
+@register.filter
 def short_digest(value: str | None) -> str:
     """The first twelve characters of a digest, its algorithm left out."""
     return (value or "").rpartition(":")[2][:12] or NOTHING

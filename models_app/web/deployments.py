@@ -20,6 +20,7 @@ from models_app.models import (
     Environment,
     Team,
 )
+from models_app.models.deployments import FIRST_LINES
 from models_app.registry import deployment_plans, deployment_views, deployments, environments
 from models_app.registry.access import Right, get_model, get_version, may
 from models_app.registry.deployment_views import Row
@@ -162,6 +163,8 @@ def _told(
     lines = shown.lines.filter(pk__gt=after)
     newest = None if after or "all" in request.GET.getlist("lines") else LINES
     shown_lines = list(lines.order_by("-pk")[:newest])[::-1]
+    if shown.lines_left_out and len(shown_lines) > FIRST_LINES and not newest and not after:
+        shown_lines[FIRST_LINES].follows_a_gap = True  # type: ignore[attr-defined]
     may_deploy = environments.may_deploy(environment, model, by=request.actor)
     freeze = environment.freeze_at(timezone.now())
     return {
@@ -174,7 +177,7 @@ def _told(
         "waits_for": deployment_views.waits_for(shown),
         "lines": shown_lines,
         "last_line": shown_lines[-1].pk if shown_lines else after,
-        "earlier": shown.line_count - len(shown_lines) if not after else 0,
+        "earlier": shown.line_count - shown.lines_left_out - len(shown_lines) if not after else 0,
         "links": list(shown.lines.exclude(url="")[:LINKS]),
         "undone_by": shown.undone_by.order_by("-pk").first(),
         "follows": shown.state in CURRENT and shown.state != DeploymentState.LIVE,
@@ -208,8 +211,13 @@ def _steps(shown: Deployment) -> list[dict[str, Any]]:
         return [step for step in steps if step["at"]]
     if not shown.is_over:
         return steps
-    ended = {"state": str(state), "at": shown.ended_at, "is_now": True}
-    return [*(step for step in steps if step["at"]), ended]
+    steps = [step for step in steps if step["at"]]
+    if state == DeploymentState.ROLLED_BACK and shown.failure:
+        # It failed, and then what ran before was brought back: two moments.
+        steps.append({"state": str(DeploymentState.FAILED), "at": shown.ended_at, "is_now": False})
+        back = shown.undone_by.exclude(live_at=None).order_by("-pk").first()
+        return [*steps, {"state": str(state), "at": back.live_at if back else shown.ended_at, "is_now": True}]
+    return [*steps, {"state": str(state), "at": shown.ended_at, "is_now": True}]
 
 
 @page("POST", login=True)

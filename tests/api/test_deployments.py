@@ -120,6 +120,8 @@ def test_freezes_are_read_and_orders_say_what_to_do(api, people, model):
         ({"deploy_role": "viewer"}, "deploy_role"),
         ({"team": "risk", "for_team": "vision"}, "for_team"),
         ({"name": "EU west"}, "name"),
+        ({"name": "new"}, "name"),
+        ({"name": "rollback"}, "name"),
     ],
 )
 def test_what_is_wrong_is_named(api, fields, wrong):

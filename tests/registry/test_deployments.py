@@ -323,7 +323,11 @@ def test_what_is_not_declared_is_not_believed(people, model):
     with pytest.raises(Mismatch):
         report(environment, "live", people, digest="0" * 64)
     endpoints = ["javascript:alert(1)", "ftp://x.example/", "https://u:p@x.example/", "https://u@x.example"]
-    for bad in [{"lines": [{"what": "?"}]}, {"lines": ["x"] * 201}, *({"endpoint": one} for one in endpoints)]:
+    for bad in [
+        {"lines": [{"what": "?"}]},
+        {"lines": ["x"] * 201},
+        *({"endpoint": one} for one in endpoints),
+    ]:
         with pytest.raises(Invalid):
             report(environment, "live", people, **bad)
     assert states(environment) == [(1, "deploying")]

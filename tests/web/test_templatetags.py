@@ -59,6 +59,11 @@ def test_sizes_use_units_of_1024(size, text):
     assert tags.bytes_(size) == text
 
 
+def test_lengths_of_time_are_for_people():
+    told = [tags.span(seconds) for seconds in (0, 45, 90, 1800, 5400, 86_400, 3 * 86_400 + 3601)]
+    assert told == ["0 s", "45 s", "1 min 30 s", "30 min", "1 h 30 min", "1 day", "3 days 1 h"]
+
+
 @pytest.mark.parametrize(
     ("value", "reference", "higher", "word"),
     [

@@ -1,0 +1,59 @@
+"""Pages of environments and deployments: what happened and when, who calls whom, what one can do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from unittest import mock
+
+import pytest
+from django.utils import timezone
+
+from models_app.models import Deployment
+from models_app.registry import deployment_reports, environments
+from tests import builders
+from tests.web.reading import page
+
+HERE = "/models/risk/fraud-detector/"
+
+
+@pytest.fixture
+def eu(people):
+    return environments.set_up("eu", by=people.root)
+
+
+@pytest.fixture
+def failed(people, eu):
+    """v1 is live in eu; v2 failed there a minute ago, with a long log, and is on its way back since."""
+    model = builders.model("risk/fraud-detector", by=people.alice)
+    now = timezone.now()
+    with mock.patch.object(timezone, "now", return_value=now - timedelta(minutes=1)):
+        for state in ("live", "failed"):
+            builders.promoted(model, by=people.alice, approver=people.carol)
+            made = Deployment.objects.latest("id")
+            deployment_reports.report(
+                made, by=people.root, lines=[f"{state} {number}" for number in range(150)]
+            )
+            for _ in range(6):
+                deployment_reports.report(made, by=people.root, lines=[f"more of {state}"] * 150)
+            deployment_reports.report(made, by=people.root, state=state, reason="No memory.")
+    return made
+
+
+def test_a_failure_is_told_with_its_moments_and_what_its_log_kept(pages, people, failed):
+    deployment_reports.report(Deployment.objects.latest("id"), by=people.root, state="live")
+    shown = page(pages.dave.get(f"/deployments/{failed.pk}/"))
+    steps = [" ".join("".join(text).split()) for tag, _, text in shown.elements if tag == "li"]
+    ended = [step for step in steps if step.startswith(("Failed", "Rolled back"))]
+    assert ended == ["Failed1 minute ago", "Rolled backjust now"]
+    assert "800 earlier lines; of 1050 lines 50 in the middle are not kept" in shown.text()
+    whole = page(pages.dave.get(f"/deployments/{failed.pk}/?lines=all")).text()
+    assert whole.index("failed 99") < whole.index("50 lines left out here") < whole.index("more of failed")
+    assert "failed 149" not in whole
+
+
+def test_what_the_registry_moved_is_said_to_be_its_and_why(pages, failed):
+    for tab in ("", "activity/"):
+        told = page(pages.dave.get(HERE + tab)).text()
+        assert "unknown" not in told
+        assert "The registry" in told
+        assert "failed in eu: No memory." in told
