@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -82,9 +82,22 @@ def host_of(url: str) -> str:
         return "?"
 
 
-def check(url: str) -> None:
-    """Raises Refused unless this address may be called as things are now, Unreachable when its name is unknown."""
-    _addresses(_parse(url))
+def check(url: str, *, resolving: bool = True) -> None:
+    """Raises Refused unless this address may be called as things are now, Unreachable when its name is unknown; without
+    `resolving` only what can be told of the address itself.
+    """
+    parsed = read(url)
+    if resolving or _literal(parsed.raw_host.decode("ascii")) is not None:
+        _addresses(parsed)
+
+
+def check_shown(url: str) -> None:
+    """Raises Refused for an address at which nothing of ours can be, whoever calls: one that holds credentials, or of
+    a network's own housekeeping. Private ones are for others to call.
+    """
+    literal = _literal(read(url, schemes=("http", "https")).raw_host.decode("ascii"))
+    if literal is not None and not _is_allowed(literal) and _is_housekeeping(literal):
+        raise Refused(f"Nothing serves at {literal}.")
 
 
 def post(url: str, *, content: bytes, headers: Mapping[str, str], timeout: float = TIMEOUT) -> Reply:
@@ -98,7 +111,7 @@ def get(url: str, *, timeout: float = TIMEOUT) -> Reply:
 
 
 def _call(method: str, url: str, *, content: bytes, headers: Mapping[str, str], timeout: float) -> Reply:
-    parsed = _parse(url)
+    parsed = read(url)
     deadline = time.monotonic() + timeout
     host = parsed.raw_host.decode("ascii")
     problem: OutboundError = Unreachable(f"{host} has no address.")
@@ -125,8 +138,10 @@ def _call(method: str, url: str, *, content: bytes, headers: Mapping[str, str], 
 # --- which addresses ------------------------------------------------------------------------------------------
 
 
-def _parse(url: str) -> httpx.URL:
-    """The address, read by the same code that later calls it. Raises Refused."""
+def read(url: str, *, schemes: Collection[str] = ()) -> httpx.URL:
+    """The address, read by the same code that later calls it, of the schemes that may be called unless others are
+    given. Raises Refused.
+    """
     if len(url) > MAX_URL:
         raise Refused(f"An address has at most {MAX_URL} characters.")
     try:
@@ -134,7 +149,7 @@ def _parse(url: str) -> httpx.URL:
         host = parsed.raw_host.decode("ascii")
     except (httpx.InvalidURL, ValueError, TypeError) as error:
         raise Refused("This is no web address.") from error
-    schemes = settings.WEBHOOK_SCHEMES
+    schemes = schemes or settings.WEBHOOK_SCHEMES
     if parsed.scheme not in schemes:
         raise Refused(f"An address begins with {' or '.join(f'{scheme}://' for scheme in schemes)}.")
     if not host:
@@ -143,12 +158,12 @@ def _parse(url: str) -> httpx.URL:
         raise Refused(f"There is no port {parsed.port}.")
     if parsed.userinfo:
         raise Refused("Credentials do not belong into an address.")
-    if _looks_numeric(host) and _literal(host) is None:
+    if looks_numeric(host) and _literal(host) is None:
         raise Refused(f"“{host}” is no way to write an IP address.")
     return parsed.copy_with(fragment=None)
 
 
-def _looks_numeric(host: str) -> bool:
+def looks_numeric(host: str) -> bool:
     """Whether a C library might take the name for an IPv4 address: 127.1, 0x7f000001, 0177.0.0.1, 2130706433."""
     last = host.rstrip(".").rpartition(".")[2].lower()
     return ":" in host or last.isdigit() or last.startswith("0x")
@@ -186,6 +201,18 @@ def is_public(address: Address) -> bool:
     if any(address in network for network in _NEVER):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+def _is_housekeeping(address: Address) -> bool:
+    inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    one = inner or address
+    return (
+        one.is_link_local
+        or one.is_multicast
+        or one.is_unspecified
+        or one.is_reserved
+        or any(one in network for network in _NEVER)
+    )
 
 
 def resolve(host: str) -> list[Address]:

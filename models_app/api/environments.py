@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from models_app.http import waiting
 from models_app.models import DeployKind, Environment, Follows, Running, StartMode
 from models_app.registry import (
+    address_templates,
     deployment_claims,
     deployment_events,
     deployment_reports,
@@ -36,7 +37,7 @@ ENVIRONMENT = OpenApiParameter(
     description="Name of an environment.",
 )
 DEPLOY_ROLES = [(role.value, role.label) for role in environments.DEPLOY_ROLES]
-PLACES = "May hold " + ", ".join(f"{{{place}}}" for place in environments.PLACES) + "."
+PLACES = "May hold " + ", ".join(f"{{{place}}}" for place in address_templates.PLACES) + "."
 
 
 def _seconds(least: int, most: int, help_text: str = "Seconds.") -> serializers.IntegerField:

@@ -11,9 +11,9 @@ from models_app.models import DeployKind, Deployment, DeploymentState
 
 from . import deployment_steps as steps
 from .access import Actor
+from .address_templates import CannotFill, fill
 from .deployment_failures import fail
 from .deployments import held
-from .environments import fill
 from .errors import NotFound
 
 CHECK_EVERY = timedelta(seconds=3)
@@ -24,9 +24,12 @@ AT_ONCE = 100
 
 
 def fail_late() -> int:
-    """Fail what has taken too long; returns how many."""
+    """Fail what has taken too long, and what waits though it can never start; returns how many."""
+    doomed = Deployment.objects.filter(state=DeploymentState.QUEUED, environment__deleted_at=None)
+    doomed = doomed.exclude(failure="").select_related("model").order_by("id")
+    count = sum(_fail(one, one.failure) for one in doomed[:AT_ONCE])
     late = Deployment.objects.unfinished().filter(due_at__lte=timezone.now()).order_by("due_at")
-    return sum(_fail_late(one) for one in late.select_related("model")[:AT_ONCE])
+    return count + sum(_fail_late(one) for one in late.select_related("model")[:AT_ONCE])
 
 
 def _fail_late(deployment: Deployment) -> int:
@@ -39,6 +42,18 @@ def _fail_late(deployment: Deployment) -> int:
                 why = f"Not healthy within {current.environment.health_window} seconds.{said}"
             else:
                 why = f"No word of success within {current.environment.timeout} seconds."
+            fail(current, by=Actor.system(), why=why)
+            return 1
+    except NotFound:
+        return 0
+
+
+def _fail(deployment: Deployment, why: str) -> int:
+    """Fail one for a reason known beforehand, if it is still where it was."""
+    try:
+        with held(deployment) as current:
+            if current.state != deployment.state:
+                return 0
             fail(current, by=Actor.system(), why=why)
             return 1
     except NotFound:
@@ -66,21 +81,33 @@ def start_waiting() -> int:
 
 
 def due_checks(*, limit: int) -> list[Deployment]:
-    """Deployments whose health is to be asked for now; from here on it is ours to ask."""
+    """Deployments whose health is to be asked for now; from here on it is ours to ask. Where nobody can be asked, that
+    is a failure.
+    """
     now = timezone.now()
     due = Deployment.objects.filter(state=DeploymentState.VERIFYING, next_check_at__lte=now)
-    rows = due.select_related("model", "version__model", "version__manifest", "environment")
+    rows = due.select_related("model", "version__model__team", "version__manifest", "environment")
     return [
         one
         for one in rows.order_by("next_check_at")[:limit]
-        if Deployment.objects.filter(pk=one.pk, next_check_at=one.next_check_at).update(
+        if _can_be_asked(one)
+        and Deployment.objects.filter(pk=one.pk, next_check_at=one.next_check_at).update(
             next_check_at=now + CHECKING
         )
     ]
 
 
+def _can_be_asked(deployment: Deployment) -> bool:
+    try:
+        address_of(deployment)
+    except CannotFill as error:
+        _fail(deployment, f"{error.why} {error.next_step}")
+        return False
+    return True
+
+
 def address_of(deployment: Deployment) -> str:
-    """Where a deployment's health is asked for."""
+    """Where a deployment's health is asked for. Raises CannotFill."""
     environment = deployment.environment
     return fill(environment.health_check, deployment.version, environment, address=deployment.endpoint)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from models_app.models import DeployKind, Deployment, DeploymentKind, DeploymentState
@@ -36,7 +37,9 @@ FIELDS: Fields = {
         f"{_API}/models/vision/defects/versions/13/archive.tar",
         format="uri",
     ),
-    "pull": text("The command that downloads and verifies it.", "modelry pull vision/defects@13"),
+    "pull": text(
+        "The command that downloads and verifies it, quoted for a shell.", "modelry pull vision/defects@13"
+    ),
     "serving_address": text(
         "Where it is to answer; empty when nobody said.", "https://defects.eu.example.com"
     ),
@@ -57,6 +60,11 @@ FIELDS: Fields = {
 }
 
 
+def _pull(version: str) -> str:
+    """The command for a shell: names may hold what shells act on, and begin like an option."""
+    return shlex.join(["modelry", "pull", *(["--"] if version.startswith("-") else []), version])
+
+
 def tell(payload: Payload, fields: Fields, *, site: str = "") -> dict[str, Any]:
     """The facts with the addresses that they are found under; `site` is where the site is, unless as it is set."""
     name, number = payload["name"], payload["version"]
@@ -70,7 +78,7 @@ def tell(payload: Payload, fields: Fields, *, site: str = "") -> dict[str, Any]:
         "models_uri": f"models:/{payload['flat_name']}/{number}",
         "files_url": whole_address(addresses.of_files_api(name, number)),
         "archive_url": whole_address(addresses.of_archive_api(name, number)),
-        "pull": f"modelry pull {name}@{number}",
+        "pull": _pull(f"{name}@{number}"),
         "report_url": whole_address(addresses.of_report_api(payload["deployment"])),
     }
     return {field: made[field] if field in made else payload.get(field) for field in fields}

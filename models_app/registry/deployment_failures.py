@@ -24,7 +24,7 @@ def fail(deployment: Deployment, *, by: Actor, why: str) -> None:
     system = Actor.system()
     reason = f"Deployment {deployment.pk} of v{deployment.version.number} failed in {environment}: {why}"
     reason = reason[: lifecycle.MAX_REASON]
-    if deployment.rollback_target is not None:
+    if deployment.rollback_target is not None and deployment.started_at is not None:
         go_back(deployment, by=system, reason=reason)
     if deployment.kind == DeploymentKind.FOLLOWED:
         take_back(deployment, by=system, reason=reason)

@@ -23,9 +23,9 @@ from models_app.models import (
     TransitionKind,
 )
 
-from . import audit, events, prepared
+from . import address_templates, audit, events, prepared
 from .access import Actor
-from .environments import fill, following
+from .environments import following
 from .names import flat
 from .prepared import Prepared
 
@@ -57,9 +57,7 @@ def facts(deployment: Deployment) -> dict[str, Any]:
         "total_size": manifest.total_size if manifest else 0,
         "framework": version.framework,
         "serving_address": endpoint,
-        "health_check": fill(environment.health_check, version, environment, address=endpoint)
-        if environment.health_check
-        else "",
+        "health_check": address_templates.told_health(version, environment, endpoint),
         "health_window": environment.health_window,
         "timeout": environment.timeout,
         "rollback_target": target.number if target else None,
@@ -139,6 +137,7 @@ def queue(
     for older in waiting.select_related("version__model", "version__manifest"):
         older.environment = environment
         supersede(older, by=by, why=OVERTAKEN.format(version.number))
+    endpoint, failure = address_templates.of_deployment(version, environment)
     deployment = Deployment(
         model=model,
         version=version,
@@ -150,7 +149,9 @@ def queue(
         rollback_target=None
         if kind == DeploymentKind.ROLLBACK
         else _target(version, live_in(model.pk, environment)),
-        endpoint=fill(environment.serving_address, version, environment),
+        endpoint=endpoint,
+        # Never starts, and fails when the clock comes by: the move that brought it is not done yet.
+        failure=failure,
         queued_at=now,
         **more,
     )
@@ -179,8 +180,10 @@ def _end(deployment: Deployment, state: DeploymentState) -> None:
 
 
 def may_start(deployment: Deployment) -> bool:
-    """Whether a queued one may be handed out now: released, no freeze in the way, nothing else under way."""
-    if not deployment.released or deployment.state != DeploymentState.QUEUED:
+    """Whether a queued one may be handed out now: released, not known to fail, no freeze in the way, nothing else under
+    way.
+    """
+    if not deployment.released or deployment.failure or deployment.state != DeploymentState.QUEUED:
         return False
     if not deployment.ignores_freeze and deployment.environment.freeze_at(timezone.now()) is not None:
         return False

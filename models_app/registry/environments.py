@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import string
+import copy
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -20,7 +20,6 @@ from models_app.models import (
     Environment,
     Follows,
     ModelTag,
-    ModelVersion,
     RegisteredModel,
     Role,
     Stage,
@@ -28,27 +27,17 @@ from models_app.models import (
     Team,
 )
 
-from . import audit, events
+from . import address_templates, audit, events
 from .access import Actor, Right, may, require, require_login, require_reading, require_scope
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound
-from .metadata import clean_text, clean_url
-from .names import check_alias, check_team_slug, flat, split_name
+from .metadata import clean_text
+from .names import check_alias, check_team_slug
 
 # Least to most, where an environment asks for a least role.
 RANKS = [Role.VIEWER, Role.CONTRIBUTOR, Role.OWNER, Role.APPROVER, Role.ADMIN]
 DEPLOY_ROLES = [Role.CONTRIBUTOR, Role.OWNER, Role.APPROVER, Role.ADMIN]
 MAX_FREEZES = 100
 TIMES = {"health_window": (5, 86_400), "timeout": (10, 7 * 86_400)}
-# What a template may say, with an example of each.
-PLACES = {
-    "model": "vision--defects",
-    "name": "defects",
-    "team": "vision",
-    "version": "13",
-    "environment": "eu",
-    "digest": "0" * 64,
-    "address": "https://models.example.com/defects",
-}
 # Words of addresses in which the name of an environment may stand, too.
 RESERVED = frozenset({"new", "rollback"})
 FIELDS = (
@@ -129,21 +118,6 @@ def following(model: RegisteredModel, follows: str, followed: str) -> list[Envir
 def takes(environment: Environment, model: RegisteredModel) -> bool:
     """Whether a model may come here at all: an environment of a team is for that team's models."""
     return not model.is_prompt and environment.for_team_id in (None, model.team_id)
-
-
-def fill(template: str, version: ModelVersion, environment: Environment, *, address: str = "") -> str:
-    """An address with what stands for the version put in."""
-    model = version.model
-    namespace, short = split_name(model.name)
-    return template.format(
-        model=flat(model.name),
-        name=short,
-        team=namespace,
-        version=version.number,
-        environment=environment.name,
-        digest=version.manifest.digest if version.manifest else "",
-        address=address,
-    )
 
 
 def until(freeze: Mapping[str, Any]) -> str:
@@ -237,6 +211,7 @@ def set_up(name: str, *, by: Actor, team: Team | None = None, **fields: Any) -> 
         name=_clean_name(name), team=team, for_team=team, created_by=by.user, created_at=now, updated_at=now
     )
     _apply(environment, fields)
+    _check_where(environment)
     try:
         with transaction.atomic():
             environment.save(force_insert=True)
@@ -247,10 +222,20 @@ def set_up(name: str, *, by: Actor, team: Team | None = None, **fields: Any) -> 
     return environment
 
 
-@transaction.atomic
 def change(environment: Environment, *, by: Actor, reason: str = "", **fields: Any) -> Environment:
     """Change some of FIELDS. What is under way goes on as it began. Raises Invalid, Forbidden, NotFound."""
-    current = _locked(environment)
+    require(by, Right.MANAGE_TEAM, environment.team)
+    reason = clean_text("reason", reason, limit=2_000, lines=True)
+    planned = copy.copy(environment)
+    _apply(planned, fields)
+    if any(getattr(planned, name) != getattr(environment, name) for name in _LEADING):
+        # Looks names up, which may take a while: nothing is locked yet.
+        _check_where(planned)
+    with transaction.atomic():
+        return _change(_locked(environment), fields, by=by, reason=reason)
+
+
+def _change(current: Environment, fields: Mapping[str, Any], *, by: Actor, reason: str) -> Environment:
     require(by, Right.MANAGE_TEAM, current.team)
     before = shown(current)
     _apply(current, fields)
@@ -266,7 +251,7 @@ def change(environment: Environment, *, by: Actor, reason: str = "", **fields: A
         subject=current.name,
         before={name: before[name] for name in changed},
         after={name: after[name] for name in changed},
-        reason=clean_text("reason", reason, limit=2_000, lines=True),
+        reason=reason,
     )
     events.emit("environment.changed", payload={"environment": current.name})
     return current
@@ -374,6 +359,19 @@ def _together(environment: Environment) -> list[FieldProblem]:
     return problems
 
 
+# What decides where addresses lead, and who calls them.
+_LEADING = ("serving_address", "health_check", "kind")
+
+
+def _check_where(environment: Environment) -> None:
+    """Raises Invalid for addresses at which nothing may be called: an agent calls from where it is, else we do."""
+    serving, health = environment.serving_address, environment.health_check
+    asks_here = environment.kind != DeployKind.AGENT
+    address_templates.check_where("serving_address", serving, is_called=False)
+    follows = health.startswith(address_templates.ADDRESS)
+    address_templates.check_where("health_check", serving if follows else health, is_called=asks_here)
+
+
 _CHOICES: dict[str, list[str]] = {
     "follows": Follows.values,
     "kind": DeployKind.values,
@@ -404,7 +402,7 @@ def _clean(name: str, value: Any) -> dict[str, Any]:
             raise Invalid(name, "A team, or nothing.")
         return {name: value}
     if name in ("serving_address", "health_check"):
-        return {name: _clean_template(name, value)}
+        return {name: address_templates.check(name, value, may_follow=name == "health_check")}
     if name in TIMES:
         least, most = TIMES[name]
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -417,22 +415,6 @@ def _clean(name: str, value: Any) -> dict[str, Any]:
     if name == "freezes":
         return {name: _clean_freezes(value)}
     raise Invalid(str(name)[:100], "There is no such field.")
-
-
-def _clean_template(field: str, value: Any) -> str:
-    text = clean_text(field, value, limit=500)
-    if not text:
-        return ""
-    known = ", ".join(f"{{{place}}}" for place in PLACES)
-    try:
-        parts = list(string.Formatter().parse(text))
-    except ValueError as error:
-        raise Invalid(field, f"Braces stand for {known}.") from error
-    for _, place, detail, conversion in parts:
-        if place is not None and (place not in PLACES or detail or conversion):
-            raise Invalid(field, f"There is {known}; not “{{{place}}}”.")
-    clean_url(field, text.format(**PLACES))
-    return text
 
 
 def _clean_freezes(value: Any) -> list[dict[str, str]]:

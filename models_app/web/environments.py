@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from models_app.models import DeployKind, Environment, Follows, StartMode, Team
-from models_app.registry import deployment_views, environments
+from models_app.registry import address_templates, deployment_views, environments
 from models_app.registry.access import Right, may, require_login
 from models_app.registry.errors import Conflict, Forbidden, Invalid, RegistryError
 
@@ -21,7 +21,7 @@ from .deployments import may_set_up
 from .door import PageRequest, page, posted, show_problems, tell_refusal
 from .forms import Lines, PageForm, ReasonForm
 
-PLACES = ", ".join(f"{{{place}}}" for place in environments.PLACES if place != "address")
+PLACES = ", ".join(f"{{{place}}}" for place in address_templates.PLACES if place != "address")
 _FREEZE = re.compile(
     r"\s*(\S+[ T]\S+?)(?:Z| UTC)?\s+(?:to|until|–)\s+(\S+[ T]\S+?)(?:Z| UTC)?\s*[:;,]\s*(.+)"
 )

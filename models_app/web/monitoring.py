@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 from typing import Any
 
@@ -186,6 +187,9 @@ def _incident(request: PageRequest, number: int, refused: Refused | None = None)
         "model": shown.model,
         "breaches": shown.breaches.all(),
         "retrainings": shown.retrainings.all(),
+        "push": shlex.join(
+            ["modelry", "push", "FOLDER", f"--model={shown.model.name}", f"--retrains={shown.pk}"]
+        ),
         "may_answer": incidents.may_answer(shown, by=request.actor),
         "refused": refused,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -53,11 +54,13 @@ def mlflow_lines(server: str, model: RegisteredModel, revision: str) -> str:
         uri = f"models:/{names.flat(model.name)}/{name}"
     else:
         uri = f"models:/{names.flat(model.name)}@{revision}"
+    # A name may hold quotation marks.
+    written = json.dumps(uri, ensure_ascii=False)
     made_there = model.newest is not None and bool(model.newest.source)
     load = (
-        f'model = mlflow.pyfunc.load_model("{uri}")'
+        f"model = mlflow.pyfunc.load_model({written})"
         if made_there
-        else f'folder = mlflow.artifacts.download_artifacts("{uri}")'
+        else f"folder = mlflow.artifacts.download_artifacts({written})"
     )
     return f"""export MLFLOW_TRACKING_URI={server}
 export MLFLOW_TRACKING_TOKEN=$MODELRY_TOKEN

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib import messages
 from django.http import HttpResponse, JsonResponse
@@ -53,7 +54,7 @@ def _show(
         "base": base,
         "standing": quotas.standing_of(model.team_id),
     }
-    url = f"{base}/api/v1/models/{model.name}/versions"
+    url = f"{base}/api/v1/models/{quote(model.name)}/versions"
     context["command"] = (
         f'curl -H "Authorization: Bearer $MODELRY_TOKEN" \\\n'
         f'  -F \'metadata={{"metrics": {{"f1": 0.91}}}}\' \\\n'
