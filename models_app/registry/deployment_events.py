@@ -115,4 +115,11 @@ EVENTS = (
         state="rolled_back",
         by="system",
     ),
+    _event(
+        "superseded",
+        "a deployment is over without having failed: what waited was overtaken or called off, what was live was "
+        "replaced, or the environment was deleted with all that ran there",
+        state="superseded",
+        text="Replaced by version 14.",
+    ),
 )

@@ -30,6 +30,7 @@ from .names import flat
 from .prepared import Prepared
 
 OVERTAKEN = "Overtaken by version {}."
+REPLACED = "Replaced by version {}."
 
 
 # --- what is told ---------------------------------------------------------------------------------------------
@@ -69,25 +70,22 @@ def facts(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _tell(deployment: Deployment, verb: str, *, by: Actor, before: str = "", audited: bool = True) -> None:
-    """Record and emit what became of a deployment."""
+def _tell(deployment: Deployment, verb: str, *, by: Actor, before: str = "", why: str = "") -> None:
+    """Record and emit what became of a deployment; why, unless for the reason that it was made or failed for."""
     version = deployment.version
-    if audited:
-        audit.record(
-            f"deployment.{verb}",
-            by=by,
-            subject=str(version),
-            model=version.model,
-            before={"state": str(before)} if before else {},
-            after={
-                "state": str(deployment.state),
-                "environment": deployment.environment.name,
-                "deployment": deployment.pk,
-            },
-            reason=deployment.failure if verb in ("failed", "superseded") else deployment.reason,
-        )
-    if verb == "superseded":
-        return
+    audit.record(
+        f"deployment.{verb}",
+        by=by,
+        subject=str(version),
+        model=version.model,
+        before={"state": str(before)} if before else {},
+        after={
+            "state": str(deployment.state),
+            "environment": deployment.environment.name,
+            "deployment": deployment.pk,
+        },
+        reason=why or (deployment.failure if verb == "failed" else deployment.reason),
+    )
     events.emit(
         f"deployment.{verb}",
         model=version.model,
@@ -95,7 +93,7 @@ def _tell(deployment: Deployment, verb: str, *, by: Actor, before: str = "", aud
             **facts(deployment),
             "by": by.name,
             "by_id": by.user.pk if by.user else None,
-            "text": deployment.failure or deployment.reason,
+            "text": why or deployment.failure or deployment.reason,
         },
     )
 
@@ -166,7 +164,7 @@ def supersede(deployment: Deployment, *, by: Actor, why: str) -> None:
     before = deployment.state
     deployment.failure = why if before != DeploymentState.LIVE else deployment.failure
     _end(deployment, DeploymentState.SUPERSEDED)
-    _tell(deployment, "superseded", by=by, before=before)
+    _tell(deployment, "superseded", by=by, before=before, why=why)
 
 
 def _end(deployment: Deployment, state: DeploymentState) -> None:
@@ -270,7 +268,7 @@ def go_live(deployment: Deployment, *, by: Actor) -> None:
             _end(former, DeploymentState.ROLLED_BACK)
             undone.append(former)
         else:
-            supersede(former, by=by, why="")
+            supersede(former, by=by, why=REPLACED.format(deployment.version.number))
     deployment.state, deployment.live_at = DeploymentState.LIVE, now
     deployment.due_at = deployment.next_check_at = deployment.lease_until = None
     prepared.update(

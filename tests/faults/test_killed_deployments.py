@@ -36,7 +36,7 @@ while OutboxEvent.objects.filter(done_at=None).exists():
 told = defaultdict(list)
 for event in OutboxEvent.objects.filter(name__startswith="deployment.").order_by("id"):
     told[event.payload["deployment"]].append(event.name.removeprefix("deployment."))
-ORDER = ["queued", "started", "verifying", "live", "failed", "rolled_back"]
+ORDER = ["queued", "started", "verifying", "live", "failed", "rolled_back", "superseded"]
 for deployment in Deployment.objects.all():
     names = told.pop(deployment.pk)
     assert names == sorted(set(names), key=ORDER.index), (deployment.pk, names)

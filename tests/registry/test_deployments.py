@@ -86,6 +86,8 @@ def test_a_promotion_deploys_where_it_is_followed_and_the_next_goes_back_to_it(p
     assert told["serving_address"] == "https://fraud-detector.eu.example.com"
     report(one, "live", people, endpoint="https://there.example.com", digest=v2.manifest.digest)
     assert states(one) == [(1, "superseded"), (2, "live")]
+    over = emitted("deployment.superseded")
+    assert (over["version"], over["state"], over["text"]) == (1, "superseded", "Replaced by version 2.")
     v2.refresh_from_db()
     assert v2.serving_endpoint == "https://there.example.com"
 
