@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from django.db import transaction
 from django.db.models import F
@@ -16,7 +16,7 @@ from models_app.registry import notices, people, service_accounts, storage_count
 from models_app.registry.access import Actor
 from models_app.registry.search import index as search_index
 
-from . import governance, monitoring, serving
+from . import governance, monitoring, serving, webhooks
 from .lives import live
 from .logins import LOGINS, PASSWORD
 from .story import MACHINES, PEOPLE, STORIES, TEAMS
@@ -28,13 +28,21 @@ COUNTED_EVERY = 10
 
 @contextmanager
 def at(moment: datetime) -> Iterator[None]:
-    """Within, it is `moment`: the verbs stamp what they write with it."""
-    real = timezone.now
-    timezone.now = lambda: moment
+    """Within, it is `moment`: the verbs stamp what they write with it, and so do the defaults of columns, which hold on
+    to the very function that tells the time.
+    """
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return moment
+
+    real = timezone.datetime
+    timezone.datetime = Stopped
     try:
         yield
     finally:
-        timezone.now = real
+        timezone.datetime = real
 
 
 @contextmanager
@@ -85,6 +93,7 @@ def load(*, progress: Callable[[int, int], None] = lambda done, total: None) -> 
         governance.tell(actors, at=at, now=now)
         serving.tell(actors, at=at, now=now)
         monitoring.tell(actors, at=at, now=now)
+        webhooks.tell(actors, at=at, now=now)
     storage_count.count()
     _all_told()
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
-from models_app.models import Deployment, DeploymentState, ModelVersion, RegisteredModel, Team
+from models_app.models import Deployment, DeploymentLine, DeploymentState, ModelVersion, RegisteredModel, Team
 from models_app.registry import access, deployment_reports, deployments, environments
 from models_app.registry.access import Actor
 
@@ -124,6 +124,24 @@ def tell(actors: dict[str, Actor], *, at: At, now: datetime) -> None:
     _new_region(actors, at, now)
     _order_waits_for_its_agent(actors, at, now)
     _drift(actors, at, now)
+    _told_as_it_went()
+
+
+def _told_as_it_went() -> None:
+    """Deployers here report once, when all is done; their logs tell when each of it was."""
+    logs: dict[Deployment, list[DeploymentLine]] = {}
+    for line in DeploymentLine.objects.select_related("deployment").order_by("id"):
+        logs.setdefault(line.deployment, []).append(line)
+    for deployment, lines in logs.items():
+        ended = lines[-1].at
+        took = (ended - deployment.queued_at) * 0.8
+        deployment.started_at = ended - took
+        for number, line in enumerate(lines):
+            line.at = ended - took * (1 - number / max(len(lines) - 1, 1)) ** 2
+    Deployment.objects.bulk_update(logs, ["started_at"], batch_size=100)
+    DeploymentLine.objects.bulk_update(
+        [line for log in logs.values() for line in log], ["at"], batch_size=100
+    )
 
 
 def freeze(actors: dict[str, Actor], *, at: At, now: datetime) -> None:

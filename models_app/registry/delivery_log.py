@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Case, Exists, OuterRef, QuerySet, Subquery, When
+from django.db.models import BooleanField, Case, Exists, OuterRef, QuerySet, Subquery, When
 from django.utils import timezone
 
 from models_app.models import Delivery, DeliveryLane, DeliveryState, Webhook
@@ -22,14 +22,25 @@ MOST_AGAIN = 10_000
 
 def deliveries_of(hook: Webhook, *, state: str = "") -> QuerySet[Delivery]:
     """The messages of a hook that one may see (webhooks.get_webhook), newest first; `due_at` says when one that waits
-    is tried.
+    is tried, `is_behind` whether another of its lane comes first.
     """
     rows = Delivery.objects.filter(webhook=hook)
     if state:
         rows = rows.filter(state=state)
     lane = DeliveryLane.objects.filter(webhook=OuterRef("webhook"), model_ref=OuterRef("model_ref"))
     due = When(state=DeliveryState.WAITING, then=Subquery(lane.values("not_before")[:1]))
-    return rows.annotate(due_at=Case(due, default=None)).order_by("-id")
+    waiting = Delivery.objects.filter(state=DeliveryState.WAITING, id__lt=OuterRef("id"))
+    before = waiting.filter(webhook=OuterRef("webhook"), model_ref=OuterRef("model_ref"))
+    behind = When(state=DeliveryState.WAITING, then=Exists(before))
+    return rows.annotate(
+        due_at=Case(due, default=None), is_behind=Case(behind, default=False, output_field=BooleanField())
+    ).order_by("-id")
+
+
+def being_tried(hook: Webhook) -> Delivery | None:
+    """The oldest message that failed and is tried again."""
+    tried = Delivery.objects.filter(webhook=hook, state=DeliveryState.WAITING, attempts__gt=0)
+    return tried.order_by("id").first()
 
 
 def with_standing(hooks: QuerySet[Webhook]) -> QuerySet[Webhook]:

@@ -21,6 +21,8 @@ from .door import PageRequest, page, posted, show_problems
 from .webhook_forms import RotateForm, WebhookForm
 
 PAGE = 25
+# Of a message; those before are folded away.
+ATTEMPTS = 3
 STATES = [("", "All"), *((state.value, state.label) for state in DeliveryState)]
 SAID = {
     WebhookStatus.ACTIVE: "is active: what waited is sent now",
@@ -141,6 +143,7 @@ def _show(request: PageRequest, hook: Webhook, *, secret: str = "") -> HttpRespo
         if hook.scheme == WebhookScheme.STANDARD and hook.kind == WebhookKind.GENERIC
         else None,
         "is_held": bool(hook.hold_until and hook.hold_until > now),
+        "tried": delivery_log.being_tried(hook) if hook.failing_since else None,
     }
     return render(request, "webhooks/webhook.html", context)
 
@@ -182,11 +185,14 @@ def delivery(request: PageRequest, uid: str, message: str) -> HttpResponse:
         delivery_log.redeliver(found, by=request.actor)
         messages.success(request, "It will be sent again.")
         return redirect("web:webhook_delivery", uid, message)
+    log = list(found.log.all())
+    attempts = [(len(log) - nth, one) for nth, one in enumerate(log)]
     context = {
         "hook": hook,
         "delivery": found,
         "about": _about(found),
         "body": json.dumps(json.loads(found.body), indent=2, ensure_ascii=False),
-        "attempts": found.log.all(),
+        "attempts": attempts[:ATTEMPTS],
+        "earlier": attempts[ATTEMPTS:],
     }
     return render(request, "webhooks/delivery.html", context)

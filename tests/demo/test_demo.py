@@ -1,21 +1,36 @@
 import io
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils import timezone
 
 from models_app.demo import artifacts, loader
 from models_app.demo.logins import LOGINS, PASSWORD
 from models_app.demo.story import STORIES
-from models_app.models import Deployment, ModelVersion, RegisteredModel, Role, StageTransition, Team, User
-from models_app.registry import catalog, deployment_views, requirements
+from models_app.models import (
+    Delivery,
+    Deployment,
+    DeploymentLine,
+    ModelVersion,
+    OutboxEvent,
+    RegisteredModel,
+    Role,
+    StageTransition,
+    Team,
+    User,
+    Webhook,
+)
+from models_app.registry import catalog, deliveries, deployment_views, requirements
 from models_app.registry.access import Actor
 from models_app.registry.people import find_token
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough, pytest.mark.long]
 
 
-def test_the_company_is_believable_and_loaded_once(client, capsys):
+def test_the_company_is_believable_and_loaded_once(client, capsys, monkeypatch):
+    monkeypatch.setattr("models_app.outbound._addresses", lambda url: pytest.fail("The demo calls out."))
     call_command("seed_demo", verbosity=0)
     assert RegisteredModel.objects.count() == 30
     assert ModelVersion.objects.count() >= 145
@@ -33,6 +48,16 @@ def test_the_company_is_believable_and_loaded_once(client, capsys):
     assert {row.state for row in Deployment.objects.all()} == there
     admin = Actor.of(User.objects.get(username="admin"), door="shell")
     assert deployment_views.drifting(by=admin).count() == 1
+    # What is told of the past bears its times, and nothing of it is still to be sent.
+    assert not OutboxEvent.objects.filter(
+        created_at__date=timezone.now().date(), name="model.registered"
+    ).exists()
+    assert {row.state for row in Delivery.objects.all()} == {"delivered", "failed", "waiting"}
+    assert Delivery.objects.filter(state="delivered", attempts=3).exists()
+    Webhook.objects.update(hold_until=None)
+    assert deliveries.take(limit=10) == []
+    lines = DeploymentLine.objects.filter(at__gt=timezone.now() - timedelta(hours=12))
+    assert not lines.exists()
     assert loader.is_loaded()
     call_command("seed_demo", verbosity=1)
     assert RegisteredModel.objects.count() == 30
@@ -42,6 +67,9 @@ def test_the_company_is_believable_and_loaded_once(client, capsys):
         assert client.get(reverse("web:model", args=[model.name])).status_code == 200, model.name
     newest = RegisteredModel.objects.get(name="risk/fraud-detector").newest
     assert client.get(reverse("web:version", args=["risk/fraud-detector", newest.number])).status_code == 200
+    dead = Delivery.objects.filter(state="failed").select_related("webhook").latest("attempts")
+    shown = client.get(reverse("web:webhook_delivery", args=[dead.webhook.uid, dead.uid]))
+    assert b"earlier attempts" in shown.content
 
     # The first lines of a tutorial work as they stand.
     for username in ("contributor", "owner", "admin"):

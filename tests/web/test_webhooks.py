@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models_app.models import Delivery, Webhook
-from models_app.registry import promotions
+from models_app.models import Delivery, DeliveryAttempt, Webhook
+from models_app.registry import promotions, webhooks
 from models_app.tasks.deliveries import deliver
 from models_app.tasks.dispatcher import dispatch
 from tests import builders
@@ -74,3 +74,28 @@ def test_from_making_one_to_deleting_it(pages, people):
     assert (hook.events, hook.model_patterns, hook.stages) == (["version.promoted"], [], [])
     erin.post(f"{here}edit/", {"action": "delete"})
     assert not Webhook.objects.exists()
+
+
+def test_a_failing_receiver_shows_what_is_tried_and_what_waits_behind_it(pages, people, told):
+    told.answer(503)
+    hook = webhooks.create_webhook(
+        "chat", url=told.url, events=["version.moved"], scheme="standard", by=people.root
+    )
+    version = builders.version(builders.model("risk/fraud", by=people.bob), by=people.bob)
+    for stage in ("staging", "archived"):
+        promotions.move(version, to=stage, by=people.bob)
+    dispatch()
+    deliver()
+    here = f"/webhooks/{hook.uid}/"
+    shown = page(pages.root.get(here))
+    assert "version.moved is tried again" in shown.text()
+    behind, tried = (row for row in shown.text().split("v1 Waiting")[1:])
+    assert ("after the one before" in behind, "due" in tried) == (True, True)
+    (log,) = DeliveryAttempt.objects.all()
+    again = [DeliveryAttempt(delivery=log.delivery, at=log.at, url=log.url, error="Busy.") for _ in range(4)]
+    DeliveryAttempt.objects.bulk_create(again)
+    message = page(pages.root.get(f"{here}deliveries/{log.delivery.uid}/")).text()
+    assert "Attempt 5: no answer" in message
+    assert "2 earlier attempts" in message
+    pages.root.post(here, {"action": "pause"})
+    assert page(pages.root.get(here)).text().count("till resumed") == 2
