@@ -106,11 +106,13 @@ def of_model(request: PageRequest, name: str) -> HttpResponse:
     """Where a model is, and its deployments everywhere, newest first."""
     shown = get_model(name, by=request.actor)
     listed = _page(request, deployments.deployments_for(request.actor).filter(model=shown))
+    plan = deployment_plans.going_back_from(shown, by=request.actor)
     context = frame(request, shown, "deployments") | {
         "cells": deployment_views.of_model(shown, by=request.actor),
         "deployments": listed.items,
         "next_cursor": listed.next_cursor,
         "may_set_up": may_set_up(request),
+        "may_roll_back_all": plan.is_allowed,
     }
     return render(request, "deployments/model.html", context)
 
@@ -122,11 +124,15 @@ def history(request: PageRequest, name: str, environment: str) -> HttpResponse:
     where = environments.get_environment(environment, by=request.actor)
     listed = _page(request, deployment_views.history(shown, where, by=request.actor))
     [row] = deployment_views.matrix([shown], by=request.actor, environments=[where])
+    [cell] = row.cells
     context = {
         "section": "deployments",
         "model": shown,
         "environment": where,
-        "cell": row.cells[0],
+        "cell": cell,
+        "may_roll_back": cell.live is not None
+        and cell.live.rollback_target is not None
+        and environments.may_deploy(where, shown, by=request.actor),
         "deployments": listed.items,
         "next_cursor": listed.next_cursor,
     }

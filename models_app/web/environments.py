@@ -300,6 +300,7 @@ def _show(
         "environment": shown,
         "counted": counted,
         "freezes": environments.freezes_ahead(shown),
+        "agent_command": f"modelry deploy-agent --environment {shown.name} --exec ./deploy.sh",
         "form": form,
         "may_change": may(request.actor, Right.MANAGE_TEAM, shown.team),
         "deleting": deleting or ReasonForm(prefix="delete"),

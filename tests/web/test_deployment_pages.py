@@ -57,3 +57,35 @@ def test_what_the_registry_moved_is_said_to_be_its_and_why(pages, failed):
         assert "unknown" not in told
         assert "The registry" in told
         assert "failed in eu: No memory." in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "untold"),
+    [
+        ("agent", ["modelry deploy-agent --environment lab", "/environments/lab/claim"], "report_url"),
+        ("webhook", ["is told what to deploy", "deployment.started", "report_url"], "claim"),
+        ("ci", ["starts the pipeline", "deployment.started", "report_url"], "claim"),
+    ],
+)
+def test_an_environment_says_who_calls_whom_and_how_long_it_may_take(pages, people, kind, told, untold):
+    environments.set_up(
+        "lab", kind=kind, timeout=86_400, health_check="https://{name}.example.com", by=people.root
+    )
+    shown = page(pages.dave.get("/environments/lab/")).text()
+    for words in (*told, "within 1 day", "healthy within 5 min", "site admins, as no team is named"):
+        assert words in shown
+    assert untold not in shown
+
+
+def test_a_way_back_is_offered_where_there_is_one_to_whom_it_is_for(pages, people, eu):
+    model = builders.model("risk/fraud-detector", by=people.alice)
+    back = f"{HERE}deployments/rollback/"
+    for expected in (False, True):
+        builders.promoted(model, by=people.alice, approver=people.carol)
+        deployment_reports.report(Deployment.objects.latest("id"), by=people.root, state="live")
+        assert (back in page(pages.alice.get(f"{HERE}deployments/")).links()) is expected
+        assert (
+            f"{back}?environment=eu" in page(pages.alice.get(f"{HERE}deployments/eu/")).links()
+        ) is expected
+    for path in ("deployments/", "deployments/eu/"):
+        assert not [link for link in page(pages.bob.get(HERE + path)).links() if link.startswith(back)]
