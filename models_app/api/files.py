@@ -12,10 +12,9 @@ from rest_framework import serializers
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.response import Response
 
-from models_app.http.ranges import ANYTHING, TYPES, send_archive, send_blob
+from models_app.http.ranges import ANYTHING, TYPES, send_blob, send_version
 from models_app.models import ManifestEntry, ModelVersion
 from models_app.registry.access import get_version
-from models_app.registry.artifacts.archives import Member, archive_of
 from models_app.registry.errors import NotFound
 
 from . import fields
@@ -131,15 +130,5 @@ class ArchiveDownload(Door):
     )
     def get(self, request: Any, name: str, revision: str, kind: str) -> Any:
         version = get_version(name, revision, by=self.actor)
-        manifest = version.manifest
-        if manifest is None:
-            raise NotFound(f"{version} has no files.")
-        entries = manifest.entries.values_list("path", "blob_id", "size")
-        members = [Member(path, sha256, size, version.created_at) for path, sha256, size in entries]
-        return send_archive(
-            request._request,
-            archive_of(members, kind=kind),
-            name=f"{version.model.name.replace('/', '-')}-{version.number}",
-            digest=f"{manifest.digest}-{int(version.created_at.timestamp())}",
-            last_modified=version.created_at,
-        )
+        title = f"{version.model.name.replace('/', '-')}-{version.number}"
+        return send_version(request._request, version, kind=kind, name=title)

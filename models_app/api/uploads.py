@@ -38,7 +38,9 @@ class DeclaredFile(Strict):
     """A file to come."""
 
     path = Text(max_length=1000, help_text="Where it is in the version, folders included.")
-    sha256 = serializers.RegexField("^[0-9a-fA-F]{64}$")
+    sha256 = serializers.RegexField(
+        "^[0-9a-fA-F]{64}$", required=False, help_text="May be said later, while the file is sent."
+    )
     size = serializers.IntegerField(min_value=0, max_value=2**62, help_text="Bytes.")
 
 
@@ -54,12 +56,32 @@ class Declaration(Strict):
     files = DeclaredFile(many=True)
 
 
+class Said(Strict):
+    path = Text(max_length=1000)
+    sha256 = serializers.RegexField("^[0-9a-fA-F]{64}$")
+
+
+class Saying(Strict):
+    """Digests of files that were declared without."""
+
+    files = Said(many=True, help_text=f"At most {AT_ONCE}.")
+
+
 class Digests(Strict):
     """Files, by digest."""
 
     sha256 = serializers.ListField(
         child=serializers.RegexField("^[0-9a-fA-F]{64}$"), max_length=AT_ONCE, help_text=f"At most {AT_ONCE}."
     )
+
+
+class DigestsOrPaths(Digests):
+    """Files, by digest; those whose digest was not said yet by path."""
+
+    sha256 = serializers.ListField(
+        child=serializers.RegexField("^[0-9a-fA-F]{64}$"), max_length=AT_ONCE, required=False
+    )
+    paths = serializers.ListField(child=Text(max_length=1000), max_length=AT_ONCE, required=False)
 
 
 class Sealing(Strict):
@@ -159,7 +181,8 @@ class PartTarget(serializers.Serializer):
 class FileTargets(serializers.Serializer):
     """What to send of a file. A file in one piece is one part."""
 
-    sha256 = serializers.CharField()
+    path = serializers.CharField(help_text="The first of those that were declared with these bytes.")
+    sha256 = serializers.CharField(allow_blank=True, help_text="Empty till it is said.")
     part_count = serializers.IntegerField()
     arrived = serializers.ListField(child=serializers.IntegerField(), help_text="Parts that are here.")
     missing = serializers.IntegerField(help_text="How many parts are not.")
@@ -181,7 +204,7 @@ class Completed(Arrived):
 
 
 def _declared(files: list[dict[str, Any]]) -> list[StoredFile]:
-    return [StoredFile(file["path"], file["sha256"].lower(), file["size"]) for file in files]
+    return [StoredFile(file["path"], file.get("sha256", "").lower(), file["size"]) for file in files]
 
 
 def _registration(view: Door, raw: Any, name: str) -> Registration:
@@ -281,25 +304,44 @@ class UploadFiles(Listing):
 
         return self.once(201, work, sent)
 
+    @operation(
+        "Say digests",
+        tag=TAG,
+        name="uploads_say",
+        takes=Saying,
+        answers=DeclaredFiles,
+        path="upload",
+        description="Of files that were declared without. Say them as soon as they are known: those whose answer says "
+        "that they are present need not be sent any further. Saying them again changes nothing.",
+    )
+    def patch(self, request: Any, uid: str) -> Response:
+        session = upload_sessions.find(uid, by=self.actor)
+        digests = {file["path"]: file["sha256"].lower() for file in self.sent(Saying)["files"]}
+        rows = upload_sessions.say(session, digests, by=self.actor)
+        return Response(self.show(DeclaredFiles, {"files": rows}))
+
 
 class UploadTargets(Door):
     @operation(
         "Ask where files go",
         tag=TAG,
         name="uploads_targets",
-        takes=Digests,
+        takes=DigestsOrPaths,
         answers=TargetList,
         path="upload",
         description="Files that are here are left out. Parts may be sent side by side and again; who was interrupted "
-        f"asks again and sends the rest. At most {ADDRESSES} addresses are given out at once, good for a day.",
+        f"asks again and sends the rest. At most {ADDRESSES} addresses are given out at once, good for a day. Files "
+        "whose digest was not said yet are asked for by path; those that are left out need it first.",
     )
     def post(self, request: Any, uid: str) -> Response:
         session = upload_sessions.find(uid, by=self.actor)
-        wanted = upload_sessions.where(session, self.sent(Digests)["sha256"])
+        sent = self.sent(DigestsOrPaths)
+        wanted = upload_sessions.where(session, sent.get("sha256", ()), paths=sent.get("paths", ()))
         return Response({"files": [self._file(session, one) for one in wanted]})
 
     def _file(self, session: UploadSession, wanted: Wanted) -> dict[str, Any]:
         return {
+            "path": wanted.file.path,
             "sha256": wanted.file.sha256,
             "part_count": wanted.arrival.part_count,
             "arrived": wanted.arrived,

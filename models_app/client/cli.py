@@ -1,9 +1,4 @@
-"""modelry: push and pull models from the command line.
-
-Exit codes: 0 done, 1 unexpected, 2 wrong usage, 3 refused (no right, not found, invalid), 4 a policy is unmet or a
-request waits for a decision, 5 the registry cannot be reached, 6 bytes are damaged, 7 local files, 8 a deployment
-failed (deploy-agent --once).
-"""
+"""modelry: push and pull models from the command line."""
 
 from __future__ import annotations
 
@@ -22,13 +17,21 @@ from .pull import Pull, as_json, explain, split_name
 from .push import Push, find_files, promote
 from .transfer import LOCAL, OK, UNMET, USAGE, Failure, Progress, Server, size
 
+EXIT_CODES = """
+Exit codes: 0 done, 1 unexpected, 2 wrong usage, 3 refused (no right, not found, invalid), 4 a policy is unmet or a
+request waits for a decision, 5 the registry cannot be reached, 6 bytes are damaged, 7 local files, 8 a deployment
+failed (deploy-agent --once), 130 interrupted.
+"""
 FIELDS = ("dataset-name", "dataset-version", "license", "owner", "description", "framework")
 
 
 def parser() -> argparse.ArgumentParser:
     """All there is to say."""
     top = argparse.ArgumentParser(
-        prog="modelry", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="modelry",
+        description="Push and pull models, and deploy what was promoted.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     top.add_argument("--url", help="the registry; else MODELRY_URL, else what `login` kept")
     top.add_argument(
@@ -114,8 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _failed(Failure(str(error), LOCAL), as_told=as_told)
     except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from here.", file=sys.stderr)
-        return 130
+        print("Interrupted; the same command goes on from here.", file=sys.stderr, flush=True)
+        os._exit(130)  # Threads in the middle of a part are not waited for.
 
 
 def _failed(failure: Failure, *, as_told: bool) -> int:
@@ -146,7 +149,10 @@ def _server(chosen: argparse.Namespace) -> Server:
     if not url:
         raise Failure("Which registry? Set MODELRY_URL, or `modelry login URL`.", USAGE)
     file = chosen.token_file or os.environ.get("MODELRY_TOKEN_FILE")
-    token = Path(file).read_text() if file else os.environ.get("MODELRY_TOKEN", "")
+    try:
+        token = Path(file).read_text() if file else os.environ.get("MODELRY_TOKEN", "")
+    except OSError as error:
+        raise Failure(f"The token cannot be read from {file}: {error.strerror}.", USAGE) from error
     if not token.strip() and kept.get("url") == url.rstrip("/"):
         token = kept.get("token", "")
     token = token.strip()

@@ -8,6 +8,7 @@ import os
 import shutil
 import tarfile
 import threading
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from .transfer import DAMAGED, LOCAL, PIECE, USAGE, Failure, Progress, Server
 SEGMENT = 64 << 20
 # So many small files come as one archive, if it holds little else.
 SMALL, MANY = 4 << 20, 20
+# What killed pulls left is removed after so many seconds.
+LEFT_BEHIND = 86_400
 NOTHING = hashlib.sha256().hexdigest()
 File = tuple[str, str, int]
 
@@ -77,17 +80,43 @@ class Fetching:
     sha256: str
     size: int
     path: str
-    part: Path
+    blob: Path
+    part: Path = field(init=False)
     left: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    held: IO[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.part = self.own_part()
+
+    def own_part(self) -> Path:
+        """A place that nobody else writes to."""
+        return self.blob.with_name(f"{self.blob.name}.{uuid.uuid4().hex[:8]}.part")
 
     @property
     def notes(self) -> Path:
         return self.part.with_suffix(".segments")
 
+    def close(self) -> None:
+        """Let others go on with it; what is nobody's is removed."""
+        if self.held is not None:
+            self.held.close()
+        else:
+            self.part.unlink(missing_ok=True)
+            self.notes.unlink(missing_ok=True)
+
     def open(self) -> None:
-        """Go on where an earlier pull stopped."""
+        """Go on where an earlier pull stopped, if no other pull does just now: then alone, from the beginning."""
         self.part.parent.mkdir(parents=True, exist_ok=True)
+        for left in self.blob.parent.glob(f"{self.blob.name}.*.part"):
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+                    left.unlink()
+        # Small ones are not worth going on with, and may be more than a process can hold.
+        common = self.blob.with_suffix(".part")
+        self.held = alone(common) if self.size > SEGMENT else None
+        if self.held is not None:
+            self.part = common
         wanted = set(range(max(-(-self.size // SEGMENT), 1)))
         done: set[int] = set()
         with suppress(OSError, ValueError):
@@ -101,6 +130,27 @@ class Fetching:
 
     def length(self, number: int) -> int:
         return min(SEGMENT, self.size - number * SEGMENT)
+
+
+def alone(path: Path) -> IO[bytes] | None:
+    """The file, made if it is missing, held against other processes till it is closed; None when another holds it, or
+    files cannot be held here.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        file = path.open("ab")
+    except OSError:
+        return None
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who held it before may have made it the blob meanwhile.
+        if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+            return file
+    file.close()
+    return None
 
 
 class Following(threading.Thread):
@@ -203,9 +253,8 @@ class Pull:
         def look(one: tuple[str, tuple[str, int]]) -> None:
             sha256, (path, size) = one
             if not self.cache.whole(sha256, size):
-                part = self.cache.blob(sha256).with_suffix(".part")
                 with lock:
-                    missing.append(Fetching(sha256, size, path, part))
+                    missing.append(Fetching(sha256, size, path, self.cache.blob(sha256)))
 
         in_parallel(self.parallel, look, wanted.items())
         if not missing:
@@ -217,6 +266,13 @@ class Pull:
             missing = [one for one in missing if not self.cache.blob(one.sha256).exists()]
         for one in missing:
             one.open()
+        try:
+            self._fetch_files(base, missing)
+        finally:
+            for one in missing:
+                one.close()
+
+    def _fetch_files(self, base: str, missing: list[Fetching]) -> None:
         jobs = [(one, number) for one in missing for number in sorted(one.left)]
         self.progress.begin("fetching", sum(one.length(number) for one, number in jobs))
         large = [one for one in missing if one.size > SEGMENT]

@@ -1,4 +1,8 @@
-"""Push a folder: hash what is there, send what the registry has not, seal it into a version."""
+"""Push a folder: hash what is there, send what the registry has not, seal it into a version.
+
+Large files whose digests nobody remembers are sent while they are hashed; when that shows that the registry has one,
+the rest of it stays.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ import threading
 import time
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +30,9 @@ DECLARED_AT_ONCE = 4000
 FILES_AT_ONCE = 200
 BUNDLE_FILES = 200
 BUNDLE_BYTES = 16 << 20
+# Larger files are hashed while they are sent; so many at once.
+UNSAID_FROM = 64 << 20
+HASHED_AT_ONCE = 2
 LOOK_EVERY = 3.0
 FIRST_LOOK = 0.2
 # How long the registry may take to read a file again that went to its store: seconds, and bytes per second.
@@ -85,38 +93,59 @@ def find_files(folder: Path, exclude: Sequence[str] = ()) -> list[Local]:
     return sorted(found, key=lambda file: file.path)
 
 
+@contextmanager
+def side_by_side(count: int) -> Iterator[ThreadPoolExecutor]:
+    """So many threads. After a failure none begins anything; when somebody interrupts nobody waits for them either."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    except BaseException as error:
+        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
 def in_parallel(count: int, work: Callable[[Any], object], jobs: Iterable[Any]) -> None:
     """Do all jobs, so many side by side; the first failure ends it."""
-    with ThreadPoolExecutor(count) as pool:
+    with side_by_side(count) as pool:
         running: list[Future[object]] = [pool.submit(work, job) for job in jobs]
-        done, _ = wait(running, return_when=FIRST_EXCEPTION)
-        for future in running:
-            future.cancel()
-        for future in done:
-            if not future.cancelled():
-                future.result()
+        for future in wait(running, return_when=FIRST_EXCEPTION)[0]:
+            future.result()
+
+
+def hashed(file: Local) -> str:
+    """The digest of a file. Raises Failure when it cannot be read, or changed."""
+    try:
+        sha256 = hash_file(file.full)
+    except OSError as error:
+        raise Failure(f"{file.full} cannot be read: {error.strerror}.", LOCAL) from error
+    file.check()
+    return sha256
 
 
 def hash_files(files: list[Local], cache: Cache, progress: Progress, count: int) -> dict[Path, str]:
-    """The digest of each file, from the cache where it did not change."""
+    """The digest of each file that the cache knows or that is not large."""
     known = cache.digests([(file.full, file.stat) for file in files])
-    todo = [file for file in files if file.full not in known]
+    todo = [file for file in files if file.full not in known and file.size <= UNSAID_FROM]
     if todo:
         progress.begin("hashing", sum(file.size for file in todo))
     fresh: list[tuple[Path, os.stat_result, str]] = []
 
     def work(file: Local) -> None:
-        try:
-            sha256 = hash_file(file.full)
-        except OSError as error:
-            raise Failure(f"{file.full} cannot be read: {error.strerror}.", LOCAL) from error
-        file.check()
-        fresh.append((file.full, file.stat, sha256))
+        fresh.append((file.full, file.stat, hashed(file)))
         progress.add(file.size)
 
     in_parallel(count, work, todo)
     cache.keep_digests(fresh)
     return known | {path: sha256 for path, _, sha256 in fresh}
+
+
+@dataclass(frozen=True)
+class Said:
+    """A digest that the registry was told, and whether it has the bytes."""
+
+    sha256: str
+    present: bool
 
 
 class Push:
@@ -125,6 +154,7 @@ class Push:
     def __init__(self, server: Server, cache: Cache, progress: Progress, *, parallel: int) -> None:
         self.server, self.cache, self.progress, self.parallel = server, cache, progress, parallel
         self._sent = 0
+        self._shown: dict[str, int] = {}
         self._lock = threading.Lock()
 
     @property
@@ -134,16 +164,20 @@ class Push:
 
     def run(self, files: list[Local], *, model: str, metadata: dict[str, Any]) -> dict[str, Any]:
         digests = hash_files(files, self.cache, self.progress, self.parallel)
-        by_digest = {digests[file.full]: file for file in files}
-        declared = [{"path": file.path, "sha256": digests[file.full], "size": file.size} for file in files]
-        listing = json.dumps([self.server.url, model, declared])
-        key = hashlib.sha256(listing.encode()).hexdigest()
+        declared = [{"path": file.path, "size": file.size} for file in files]
+        for file, one in zip(files, declared, strict=True):
+            if file.full in digests:
+                one["sha256"] = digests[file.full]
+        found = [[file.path, str(file.full), state(file.stat)] for file in files]
+        key = hashlib.sha256(json.dumps([self.server.url, model, found]).encode()).hexdigest()
         upload, rows = self._resumed(key) or self._begun(key, model, metadata, declared)
         path = f"uploads/{upload}"
-        todo = {row["sha256"]: row for row in rows if not row["present"]}
-        if todo:
-            self.progress.begin("sending", sum(row["size"] for row in todo.values()))
-            self._send(path, by_digest, todo)
+        try:
+            self._send(path, {file.path: file for file in files}, rows)
+        except Failure as failure:
+            if failure.code == DAMAGED:
+                self.cache.keep_upload(key, None)  # What was declared may be wrong.
+            raise
         for file in files:
             file.check()
         version: dict[str, Any] = self.server.ask("POST", f"{path}/seal", {"metadata": metadata}, key=upload)
@@ -181,12 +215,38 @@ class Push:
 
     # --- Sending ----------------------------------------------------------------------------------------------
 
-    def _send(self, path: str, files: dict[str, Local], todo: dict[str, dict[str, Any]]) -> None:
-        small = [sha256 for sha256, row in todo.items() if row["bundle"]]
-        large = [sha256 for sha256, row in todo.items() if not row["bundle"]]
-        in_parallel(self.parallel, lambda some: self._bundle(path, files, some), _bundles(small, files))
+    def _send(self, path: str, files: dict[str, Local], rows: list[dict[str, Any]]) -> None:
+        lacking = [row for row in rows if not row["present"]]
+        if lacking:
+            self.progress.begin("sending", sum(row["size"] for row in lacking))
+        by_digest = {row["sha256"]: files[row["path"]] for row in lacking if row["sha256"]}
+        small = {row["sha256"]: row for row in lacking if row["sha256"] and row["bundle"]}
+        bundles = _bundles([*small], by_digest)
+        in_parallel(self.parallel, lambda some: self._bundle(path, by_digest, some), bundles)
+        unsaid = [files[row["path"]] for row in lacking if not row["sha256"]]
+        for start in range(0, len(unsaid), FILES_AT_ONCE):
+            by_digest |= self._send_unsaid(path, unsaid[start : start + FILES_AT_ONCE])
+        large = [sha256 for sha256 in by_digest if sha256 not in small]
         for start in range(0, len(large), FILES_AT_ONCE):
-            self._send_large(path, files, large[start : start + FILES_AT_ONCE])
+            self._send_large(path, by_digest, large[start : start + FILES_AT_ONCE])
+
+    def _send_unsaid(self, path: str, some: list[Local]) -> dict[str, Local]:
+        """Send files while they are hashed; returns those that the registry does not have yet, by digest."""
+        with side_by_side(HASHED_AT_ONCE) as pool:
+            saying = {file.path: pool.submit(self._say, path, file) for file in some}
+            self._send_parts(path, {"paths": [*saying]}, {file.path: file for file in some}, saying)
+            said = {file.path: saying[file.path].result() for file in some}
+        for file in some:
+            if said[file.path].present:
+                self._show(file, file.size)
+        return {said[file.path].sha256: file for file in some if not said[file.path].present}
+
+    def _say(self, path: str, file: Local) -> Said:
+        sha256 = hashed(file)
+        self.cache.keep_digests([(file.full, file.stat, sha256)])
+        said = {"files": [{"path": file.path, "sha256": sha256}]}
+        (row,) = self.server.ask("PATCH", f"{path}/files", said)["files"]
+        return Said(sha256, row["present"])
 
     def _bundle(self, path: str, files: dict[str, Local], some: list[str]) -> None:
         for sha256 in some:
@@ -195,37 +255,53 @@ class Push:
         self._watched(
             [files[sha256] for sha256 in some], lambda: self.server.send_many(f"{path}/bundle", many)
         )
-        self._count(sum(files[sha256].size for sha256 in some))
+        for sha256 in some:
+            self._count(files[sha256], files[sha256].size)
 
     def _send_large(self, path: str, files: dict[str, Local], some: list[str]) -> None:
-        """Ask for addresses and send, till nothing is missing; then have the parts put together."""
-        again = 0
-        while True:
-            wanted = self.server.ask("POST", f"{path}/targets", {"sha256": some})["files"]
-            jobs = [(one["sha256"], part) for one in wanted for part in one["parts"]]
+        """Send what is missing, and have the parts put together; once more if other bytes arrived than were sent."""
+        for turn in range(2):
+            self._send_parts(path, {"sha256": some}, files, {})
+            try:
+                self._complete(path, some, files)
+                break
+            except Failure as failure:
+                if failure.code != DAMAGED or turn:
+                    raise
+                for sha256 in some:
+                    files[sha256].check()
+                self.progress.say(f"{failure} Sending it once more.")
+        for sha256 in some:
+            self._show(files[sha256], files[sha256].size)
+
+    def _send_parts(
+        self, path: str, asked: dict[str, Any], files: dict[str, Local], saying: dict[str, Future[Said]]
+    ) -> None:
+        """Ask for addresses and send, till nothing is missing; no more of a file that is said to be there meanwhile."""
+
+        def work(job: tuple[Local, dict[str, Any]]) -> None:
+            file, part = job
+            said = saying.get(file.path)
+            if said is not None and said.done() and said.result().present:
+                return
+            file.check()
+            section = Section(file.full, part["start"], part["size"])
+            try:
+                self._watched([file], lambda: self.server.send_part(part, section))
+            except Failure:
+                if said is None or not said.result().present:
+                    raise
+            self._count(file, part["size"])
+
+        known_by = "path" if saying else "sha256"
+        while wanted := self.server.ask("POST", f"{path}/targets", asked)["files"]:
+            jobs = [(files[one[known_by]], part) for one in wanted for part in one["parts"]]
             if not jobs:
                 break
-
-            def work(job: tuple[str, dict[str, Any]]) -> None:
-                sha256, part = job
-                file = files[sha256]
-                file.check()
-                section = Section(file.full, part["start"], part["size"])
-                self._watched([file], lambda: self.server.send_part(part, section))
-                self._count(part["size"])
-
+            for one in wanted:  # What arrived before.
+                here = len(one["arrived"]) * one["parts"][0]["size"] if one["parts"] else 0
+                self._show(files[one[known_by]], here)
             in_parallel(self.parallel, work, jobs)
-            if all(one["missing"] == len(one["parts"]) for one in wanted):
-                try:
-                    self._complete(path, [one["sha256"] for one in wanted], files)
-                except Failure as failure:
-                    again += 1
-                    if failure.code != DAMAGED or again > 1:
-                        raise
-                    for one in wanted:
-                        files[one["sha256"]].check()
-                    self.progress.say(f"{failure} Sending it once more.")
-        self._complete(path, some, files)
 
     def _complete(self, path: str, some: list[str], files: dict[str, Local]) -> None:
         """Have them put together, and wait while the registry still reads them."""
@@ -265,10 +341,18 @@ class Push:
         except OSError as error:
             raise Failure(f"{error.filename}: {error.strerror}.", LOCAL) from error
 
-    def _count(self, count: int) -> None:
+    def _count(self, file: Local, count: int) -> None:
         with self._lock:
             self._sent += count
-        self.progress.add(count)
+        self._show(file, count, more=True)
+
+    def _show(self, file: Local, count: int, *, more: bool = False) -> None:
+        """So much of the file is there, or so much more: the bar never goes back, nor beyond what there is."""
+        with self._lock:
+            shown = self._shown.get(file.path, 0)
+            self._shown[file.path] = max(shown, min(count + (shown if more else 0), file.size))
+            grown = self._shown[file.path] - shown
+        self.progress.add(grown)
 
 
 def _bundles(small: list[str], files: dict[str, Local]) -> list[list[str]]:

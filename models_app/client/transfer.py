@@ -298,8 +298,9 @@ def _refusal(response: http.client.HTTPResponse, content: bytes) -> Exception:
         problem = {}
     said = " ".join(str(problem[name]) for name in ("detail", "next_step") if problem.get(name))
     said = said or f"The server answered {status} {response.reason}."
+    damaged = str(problem.get("type", "")).endswith(":damaged")
     under_way = status == 409 and "Idempotency-Key is under way" in said
-    if (status in AGAIN and problem.get("code") != "damaged") or under_way:
+    if (status in AGAIN and not damaged) or under_way:
         pause = response.headers.get("Retry-After", "")
         return _Again(said, float(pause) if pause.isdigit() and int(pause) <= 60 else 0.0)
     code = REFUSED
@@ -307,7 +308,7 @@ def _refusal(response: http.client.HTTPResponse, content: bytes) -> Exception:
         code = UNMET
     elif status in (301, 302, 303, 307, 308):
         code, said = NETWORK, f"The server redirects to {response.headers.get('Location')}: use that address."
-    elif status == 422 or problem.get("code") == "damaged":
+    elif status == 422 or damaged:
         code = DAMAGED
     return Failure(said, code, problem=problem)
 

@@ -16,8 +16,10 @@ from django.utils.http import content_disposition_header, parse_http_date_safe
 
 from models_app.http.conditional import mark, settled
 from models_app.http.connections import let_go
-from models_app.registry.artifacts.archives import Archive
-from models_app.registry.artifacts.storage import BlobStream, download_address
+from models_app.models import ModelVersion
+from models_app.registry.artifacts.archives import Archive, archive_of_version
+from models_app.registry.artifacts.integrity import noticing
+from models_app.registry.artifacts.storage import BlobStream, check_on_disk, download_address
 
 IMAGES = {
     ".png": "image/png",
@@ -63,7 +65,7 @@ def send_blob(
     `media_type` is for doors whose clients expect another one than our own.
     `direct` lets an object store send the bytes: the answer then is a redirect to a signed address there.
     Several ranges at once are answered with the whole file, as the standard allows. Raises Damaged when the bytes are
-    missing, Unavailable when the store does not answer.
+    missing or more or fewer than they were, Unavailable when the store does not answer.
     """
     etag = f'"{sha256}"'
     answer = settled(request, etag=etag, last_modified=last_modified)
@@ -91,6 +93,8 @@ def send_blob(
             answer = mark(HttpResponseRedirect(address), etag=etag, last_modified=last_modified)
             answer.headers["Cache-Control"] = "no-store"
             return answer
+    with noticing(sha256, size):
+        check_on_disk(sha256, size)
     headers = {
         "Content-Type": media_type or content_type(path),
         "Content-Length": str(length),
@@ -130,6 +134,14 @@ def send_archive(
         let_go(archive.size)
         answer = StreamingHttpResponse(iter(archive), headers=headers)
     return mark(answer, etag=etag, last_modified=last_modified)
+
+
+def send_version(request: HttpRequest, version: ModelVersion, *, kind: str, name: str) -> HttpResponseBase:
+    """All files of a version as one archive. Raises as `archive_of_version`."""
+    archive = archive_of_version(version, kind=kind)
+    at = version.created_at
+    digest = f"{version.manifest.digest}-{int(at.timestamp())}" if version.manifest else ""
+    return send_archive(request, archive, name=name, digest=digest, last_modified=at)
 
 
 _RANGE = re.compile(r"bytes[ \t]*=[ \t]*(\d{0,20})[ \t]*-[ \t]*(\d{0,20})[ \t]*", re.ASCII | re.IGNORECASE)

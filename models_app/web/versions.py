@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from models_app.formats import environments, previews, signatures
-from models_app.http.ranges import send_archive, send_blob
+from models_app.http.ranges import send_blob, send_version
 from models_app.models import ManifestEntry, ModelVersion, Stage
 from models_app.registry import (
     approvals,
@@ -34,7 +34,6 @@ from models_app.registry import (
 )
 from models_app.registry.access import Right, get_version, may, may_on
 from models_app.registry.artifacts import integrity, storage
-from models_app.registry.artifacts.archives import Member, archive_of
 from models_app.registry.errors import (
     ApprovalNeeded,
     AskedInstead,
@@ -306,12 +305,6 @@ def file(request: PageRequest, name: str, rev: str, path: str) -> HttpResponseBa
 def download(request: PageRequest, name: str, rev: str, kind: str) -> HttpResponseBase:
     """The whole version as one zip or tar, streamed."""
     shown = get_version(name, rev, by=request.actor)
-    if shown.manifest is None:
-        raise NotFound(f"{shown} has no files.")
-    entries = shown.manifest.entries.all()
-    members = [Member(entry.path, entry.blob_id, entry.size, shown.created_at) for entry in entries]
-    title = f"{shown.model.name.replace('/', '-')}-v{shown.number}"
-    archive = archive_of(members, kind=kind)
-    return send_archive(
-        request, archive, name=title, digest=shown.manifest.digest, last_modified=shown.created_at
+    return send_version(
+        request, shown, kind=kind, name=f"{shown.model.name.replace('/', '-')}-v{shown.number}"
     )

@@ -95,6 +95,85 @@ def test_small_files_come_together_and_large_ones_in_parts_that_resume(api, in_p
     assert listed == {path: sha(data) for path, data in files.items()}
 
 
+def unsaid(client, upload: dict, *paths: str) -> list[dict]:
+    response = client.post(f"{V1}/uploads/{upload['id']}/targets", {"paths": paths})
+    assert response.status_code == 200, response.content
+    return response.json()["files"]
+
+
+def say(client, upload: dict, **digests: str):
+    files = [{"path": path, "sha256": digest} for path, digest in digests.items()]
+    return client.patch(f"{V1}/uploads/{upload['id']}/files", {"files": files})
+
+
+def test_a_digest_may_be_said_while_the_file_is_sent(
+    api, people, in_parts, django_capture_on_commit_callbacks
+):
+    large, known, small = b"0123456789" * 2 + b"end", b"known already", b"small"
+    builders.version(builders.model("risk/old", by=people.bob), by=people.bob, files={"k": known})
+    files = [{"path": path, "size": len(data)} for path, data in (("large", large), ("known", known))]
+    files.append({"path": "small", "size": len(small)})
+    body = {"model": "risk/fraud", "metadata": {"create_model": True}, "files": files}
+    upload = api.bob.post(f"{V1}/uploads", body).json()
+    assert [(row["sha256"], row["present"]) for row in upload["files"]] == [("", False)] * 3
+    # What comes whole needs its digest first.
+    told = {one["path"]: one for one in unsaid(api.bob, upload, "large", "known", "small")}
+    assert {path: one["missing"] for path, one in told.items()} == {"large": 3, "known": 2}
+    for one in told["large"]["parts"][:2]:
+        assert part(one, large).status_code == 204
+    refused(call(api.bob, upload, "complete", sha256=[sha(large)]), 400)
+    refused(call(api.bob, upload, "seal"), 409)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert [row["present"] for row in say(api.bob, upload, known=sha(known)).json()["files"]] == [True]
+    refused(part(told["known"]["parts"][0], known), 404)
+    assert unsaid(api.bob, upload, "known") == []
+    for _ in range(2):
+        assert say(api.bob, upload, large=sha(large)).json()["files"][0]["sha256"] == sha(large)
+    refused(say(api.bob, upload, large=sha(small)), 409)
+    refused(say(api.bob, upload, other=sha(small)), 400, fields={"files"})
+    (rest,) = targets(api.bob, upload, large)
+    assert [one["number"] for one in rest["parts"]] == [3]
+    part(rest["parts"][0], large)
+    say(api.bob, upload, small=sha(small))
+    (alone,) = targets(api.bob, upload, small)
+    assert part(alone["parts"][0], small).status_code == 204
+    assert call(api.bob, upload, "complete", sha256=[sha(large)]).json() == {"arrived": 1, "verifying": 0}
+    version = call(api.bob, upload, "seal").json()
+    listed = {file["path"]: file["sha256"] for file in items(api.bob.get(version["files_url"]))}
+    assert listed == {"large": sha(large), "known": sha(known), "small": sha(small)}
+
+
+def test_other_bytes_than_were_said_late_are_gone(api, in_parts):
+    large = b"0123456789" * 2 + b"end"
+    body = {"model": "risk/fraud", "metadata": {"create_model": True}, "files": [{"path": "a", "size": 23}]}
+    upload = api.bob.post(f"{V1}/uploads", body).json()
+    (told,) = unsaid(api.bob, upload, "a")
+    for one in told["parts"]:
+        part(one, large)
+    say(api.bob, upload, a=sha(b"something else of the size"))
+    refused(call(api.bob, upload, "complete", sha256=[sha(b"something else of the size")]), 422)
+    assert not Blob.objects.exists()
+
+
+def test_bytes_have_one_size(api, in_parts):
+    """Whoever declares a digest with several sizes would seal a version whose files lie about themselves."""
+    files = [{"path": path, "sha256": sha(b"five!"), "size": size} for path, size in (("a", 5), ("b", 50))]
+    body = {"model": "risk/fraud", "metadata": {"create_model": True}, "files": files}
+    refused(api.bob.post(f"{V1}/uploads", body), 422, fields={"files"})
+    assert not UploadSession.objects.exists()
+    body["files"] = [*files[:1], {"path": "late", "size": 50}]
+    upload = api.bob.post(f"{V1}/uploads", body).json()
+    refused(api.bob.post(f"{V1}/uploads/{upload['id']}/files", {"files": files[1:]}), 422)
+    refused(say(api.bob, upload, late=sha(b"five!")), 422)
+    # However it came to be: what is sealed has the size of the stored bytes.
+    assert part(targets(api.bob, upload, b"five!")[0]["parts"][0], b"five!").status_code == 204
+    UploadFile.objects.filter(path="a").update(size=6)
+    UploadFile.objects.filter(path="late").delete()
+    refused(call(api.bob, upload, "seal"), 422, fields={"files"})
+    assert not ModelVersion.objects.exists()
+
+
 def targets_refused(client, upload, content):
     return call(client, upload, "targets", sha256=[sha(content)])
 

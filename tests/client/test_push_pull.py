@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,13 @@ def folder(at: Path, **files: bytes) -> Path:
     return at
 
 
+def wait_for(found: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def content(at: Path) -> dict[str, str]:
     return {
         str(path.relative_to(at)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -113,9 +122,7 @@ def test_killed_in_the_middle_and_resumed(live, modelry, tmp_path):
     model = folder(tmp_path / "model", **{f"weights{n}.bin": os.urandom(BIG) for n in range(3)})
     process = modelry.start("push", model, "--model", "risk/killed", "--create", "--parallel", "2")
     incoming = Path(live.home, "artifacts", "incoming")
-    deadline = time.monotonic() + 30
-    while not list(incoming.glob("*.parts/1.*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: list(incoming.glob("*.parts/1.*")))
     live.kill()
     process.kill()
     process.communicate()
@@ -149,6 +156,41 @@ def test_two_push_the_same_bytes_at_once(modelry, tmp_path):
     ended = [push.communicate(timeout=60) for push in pushes]
     assert [push.returncode for push in pushes] == [0, 0], ended
     assert sorted(json.loads(out)["version"] for out, _ in ended) == [1, 2]
+
+
+def test_an_interrupted_push_or_pull_stops_at_once_and_goes_on(live, modelry, tmp_path):
+    model = folder(tmp_path / "model", **{f"weights{n}.bin": os.urandom(BIG) for n in range(3)})
+    incoming = Path(live.home, "artifacts", "incoming")
+    process = modelry.start("push", model, "--model", "risk/stopped", "--create", "--parallel", "1")
+    wait_for(lambda: list(incoming.glob("*.parts/1.*")))
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, "goes on from here" in told) == (130, True)
+    done = modelry("push", model, "--model", "risk/stopped", "--create")
+    assert (done["version"], done["sent"] < 3 * BIG) == (1, True)
+
+
+def test_pulls_that_share_a_cache_do_not_disturb_each_other(modelry, tmp_path):
+    small = {f"{n}.txt": b"%d" % n for n in range(30)}
+    model = folder(tmp_path / "model", **{"weights.bin": os.urandom(BIG)}, **small)
+    modelry("push", model, "--model", "risk/shared", "--create")
+    pulls = [modelry.start("pull", "risk/shared@1", tmp_path / f"out{n}", who="alice") for n in range(3)]
+    assert [pull.communicate(timeout=60) and pull.returncode for pull in pulls] == [0, 0, 0]
+    for n in range(3):
+        assert content(tmp_path / f"out{n}") == content(model)
+    assert not list((modelry.home / "cache-alice").rglob("*.part"))
+
+
+def test_damaged_bytes_have_their_code(live, modelry, tmp_path):
+    model = folder(tmp_path / "model", only=b"soon damaged")
+    modelry("push", model, "--model", "risk/damaged", "--create")
+    digest = hashlib.sha256(b"soon damaged").hexdigest()
+    stored = Path(live.home, "artifacts/blobs/sha256", digest[:2], digest[2:4], digest)
+    stored.unlink()
+    told = modelry("pull", "risk/damaged@1", tmp_path / "out", who="alice", code=6)["error"]
+    assert "Send the same file again" in told
+    modelry("push", model, "--model", "risk/damaged")
+    modelry("pull", "risk/damaged@1", tmp_path / "out", who="alice")
 
 
 def test_refusals_have_their_codes(modelry, tmp_path):

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO, ClassVar, Protocol
 
+from models_app.models import ModelVersion
+from models_app.registry.errors import Damaged, NotFound
+
+from . import integrity, storage
 from .storage import BlobStream
 
 PIECE = 1 << 20
@@ -52,6 +56,17 @@ def archive_of(members: Iterable[Member], *, kind: str) -> Archive:
     if kind not in kinds:
         raise ValueError(f"There are zip and tar archives, no “{kind[:20]}”.")
     return kinds[kind](list(members))
+
+
+def archive_of_version(version: ModelVersion, *, kind: str) -> Archive:
+    """All files of a version. Raises NotFound when it has none, Damaged when some are known to be, ValueError."""
+    if version.manifest is None:
+        raise NotFound(f"{version} has no files.")
+    if damaged := integrity.damaged_files(version):
+        raise Damaged(f"Bytes of {version} are damaged: {', '.join(damaged[:3])}.", next_step=storage.HEAL)
+    entries = version.manifest.entries.values_list("path", "blob_id", "size")
+    members = [Member(path, sha256, size, version.created_at) for path, sha256, size in entries]
+    return archive_of(members, kind=kind)
 
 
 class _Tar:
@@ -233,5 +248,8 @@ def _bytes_of(member: Member) -> Iterator[bytes]:
     if member.content is not None:
         yield member.content
         return
-    with BlobStream(member.sha256, start=0, length=member.size) as stream:
+    with (
+        integrity.noticing(member.sha256, member.size),
+        BlobStream(member.sha256, start=0, length=member.size) as stream,
+    ):
         yield from stream

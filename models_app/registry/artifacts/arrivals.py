@@ -37,7 +37,7 @@ from .reading import Told, hashed, nobody_listens
 from .storage import INCOMING, BlobWriter
 from .stores.base import DirectStore, Part, StoredBytes, Target
 
-PART_SIZE = 64 << 20
+PART_SIZE = 16 << 20
 # One request up to here, where the client may choose: a broken one is not much to repeat.
 WHOLE_MOST = 64 << 20
 MOST_PARTS = 5_000
@@ -77,19 +77,30 @@ class Arrival:
         return self.size - (self.part_count - 1) * self.part_size
 
 
+def takes_unsaid(size: int) -> bool:
+    """Whether a file of so many bytes may be begun before its digest is known: one that comes in parts."""
+    return size > WHOLE_MOST and (_direct_for(size) is not None or storage.takes_parts())
+
+
+def _direct_for(size: int) -> DirectStore | None:
+    return storage.direct_store() if size >= settings.DIRECT_MIN_BYTES else None
+
+
 def begin(*, size: int, sha256: str, direct: bool = True) -> Arrival:
-    """A file of so many bytes with that digest is to come. `direct` is False for who cannot reach the store.
+    """A file of so many bytes with that digest is to come. `direct` is False for who cannot reach the store. The digest
+    of one that `takes_unsaid` may be "": it has to be known to `finish`.
 
     Raises Invalid("sha256" or "size"), TooLarge, Unavailable.
     """
     sha256 = sha256.lower()
-    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+    unsaid = not sha256 and takes_unsaid(size)
+    if not unsaid and (len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef")):
         raise Invalid("sha256", "This is no SHA-256 of 64 hex digits.")
     if size < 0:
         raise Invalid("size", "A size is 0 or more bytes.")
     _check_size(size)
     uid = uuid.uuid4().hex
-    store = storage.direct_store() if direct and size >= settings.DIRECT_MIN_BYTES else None
+    store = _direct_for(size) if direct else None
     if store is not None and size <= WHOLE_MOST and store.checks_digests():
         return Arrival(uid, Way.DIRECT, size=size, sha256=sha256)
     if store is None and (size <= WHOLE_MOST or not storage.takes_parts()):

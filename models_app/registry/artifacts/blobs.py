@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,11 +11,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from models_app.models import Blob
+from models_app.registry.errors import Mismatch
 
 from . import storage
 
 # Far less than the time for which the sweep spares young blobs.
 TOUCHED_EVERY = timedelta(hours=1)
+AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,23 @@ def keep(files: Iterable[StoredFile]) -> None:
     )
     if any(damaged.values()):
         heal(sha256 for sha256, is_damaged in damaged.items() if is_damaged)
+
+
+def check_sizes(files: Sequence[StoredFile]) -> None:
+    """Raises Mismatch for a file whose size is not that of its blob: what somebody declared is not what arrived."""
+    sizes: dict[str, int] = {}
+    ordered = sorted({file.sha256 for file in files})
+    for start in range(0, len(ordered), AT_ONCE):
+        rows = Blob.objects.filter(pk__in=ordered[start : start + AT_ONCE])
+        sizes.update(rows.values_list("sha256", "size"))
+    for file in files:
+        if sizes.get(file.sha256, file.size) != file.size:
+            raise other_size(file, sizes[file.sha256])
+
+
+def other_size(file: StoredFile, size: int) -> Mismatch:
+    """Bytes of that digest have another size than declared."""
+    return Mismatch("files", f"{file.path}: its bytes are {size}, not {file.size}.")
 
 
 @transaction.atomic

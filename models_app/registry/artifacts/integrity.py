@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,18 @@ def _check(blob: Blob, done: Checked, pace: Pace) -> None:
     if not found:
         blobs.heal([blob.pk])
         done.healed.append(blob.pk)
+
+
+@contextmanager
+def noticing(sha256: str, size: int) -> Iterator[None]:
+    """Whoever finds these bytes damaged says so for all: they are not taken as being here then, and may come again."""
+    try:
+        yield
+    except Damaged:
+        there = storage.size_of(sha256)
+        if there != size:
+            _condemn(sha256, "missing" if there is None else f"{there} bytes instead of {size}")
+        raise
 
 
 def _found(sha256: str, size: int, pace: Pace) -> str:

@@ -27,7 +27,9 @@ def digest_of(files: Sequence[StoredFile]) -> str:
 
 @transaction.atomic
 def seal(files: Sequence[StoredFile]) -> Manifest:
-    """The manifest of these files, made now or long ago. Raises Invalid("files") for bad, double or colliding paths."""
+    """The manifest of these files, made now or long ago. Raises Invalid("files") for bad, double or colliding paths,
+    Mismatch for a size that is not that of the stored bytes.
+    """
     if not files:
         raise Invalid("files", "A version needs at least one file.")
     if len(files) > settings.MAX_FILES_PER_VERSION:
@@ -42,6 +44,7 @@ def seal(files: Sequence[StoredFile]) -> Manifest:
         raise Invalid("files", str(error)) from error
     # Blobs are touched even when the manifest is old: the sweep must see the new reference coming.
     blobs.keep(files)
+    blobs.check_sizes(files)
     digest = digest_of(files)
     manifest = _again(digest)
     if manifest is not None:

@@ -2,8 +2,8 @@
 
 All parts but the last have one size, so a part knows its place. An upload is the folder `incoming/<upload>.parts/`, on
 a disk that every web process sees: `data`, the last part as `last`, an empty file `<number>.<tag>` for each part that
-arrived whole (its size is in the tag), and in the end `done` with digest and size. Whoever writes holds `lock` together
-with others, who makes the blob holds it alone: nobody can write into a blob.
+arrived whole (its size is in the tag), what following.py leaves, and in the end `done` with digest and size. Whoever
+writes holds `lock` together with others, who makes the blob holds it alone: nobody can write into a blob.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 from models_app.registry.errors import Conflict, Invalid, Mismatch, NotFound, TooLarge
 
-from . import storage
+from . import following, storage
 from .stores.base import Part, StoredBytes, room
 
 PATIENCE = 600.0
@@ -59,23 +60,31 @@ def receive(upload: str, number: int, chunks: Iterable[bytes], *, of: int, lengt
     with _locked(folder, fcntl.LOCK_SH):
         if (folder / "done").exists() or not (folder / "data").exists():
             raise _ended()
-        # Never cut: what was sent twice has the same bytes, and the tag says how many count.
-        flags = os.O_WRONLY | (os.O_CREAT if alone else 0)
-        with open(os.open(folder / ("last" if alone else "data"), flags, 0o600), "wb", buffering=0) as file:
-            file.seek(start)
-            written = 0
-            for chunk in chunks:
-                view = memoryview(chunk)[: length - written]
-                written += len(chunk)
-                with room():
-                    while view:
-                        view = view[file.write(view) :]
-            if written != length:
-                raise Invalid("body", f"{length} bytes were declared, {written} arrived.")
-            storage.begin_writing(file, start, length)
         tag = f"{length:x}-{secrets.token_hex(8)}"
-        (folder / f"{number}.{tag}").touch()
+        with following.writing(folder, number, tag):
+            # Never cut: what was sent twice has the same bytes, and the tag says how many count.
+            flags = os.O_WRONLY | (os.O_CREAT if alone else 0)
+            with open(
+                os.open(folder / ("last" if alone else "data"), flags, 0o600), "wb", buffering=0
+            ) as file:
+                file.seek(start)
+                _write(file, chunks, length)
+                storage.begin_writing(file, start, length)
+            (folder / f"{number}.{tag}").touch()
+    following.follow(folder, of=of)
     return tag
+
+
+def _write(file: IO[bytes], chunks: Iterable[bytes], length: int) -> None:
+    written = 0
+    for chunk in chunks:
+        view = memoryview(chunk)[: length - written]
+        written += len(chunk)
+        with room():
+            while view:
+                view = view[file.write(view) :]
+    if written != length:
+        raise Invalid("body", f"{length} bytes were declared, {written} arrived.")
 
 
 def arrived(upload: str) -> dict[int, Part]:
@@ -83,12 +92,12 @@ def arrived(upload: str) -> dict[int, Part]:
     folder = _folder(upload)
     if not (folder / "data").exists():
         raise _ended()
-    found: dict[int, Part] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+    found = []
+    for path in folder.iterdir():
         number, _, tag = path.name.partition(".")
         if number.isdigit() and (match := _TAG.fullmatch(tag)):
-            found[int(number)] = Part(int(match[1], 16), tag)
-    return found
+            found.append((path.stat().st_mtime_ns, int(number), Part(int(match[1], 16), tag)))
+    return {number: part for _, number, part in sorted(found, key=lambda one: one[0])}
 
 
 def is_done(upload: str) -> bool:
@@ -132,7 +141,7 @@ def join(upload: str, tags: Mapping[int, str], *, limit: int, sha256: str = "") 
             storage.adopt(data, stored)
         for path in folder.iterdir():
             if path.name not in ("done", "lock"):
-                path.unlink()
+                path.unlink(missing_ok=True)
     return stored
 
 
@@ -156,6 +165,8 @@ def _finished(folder: Path, sizes: list[int], limit: int) -> StoredBytes:
             with (folder / "last").open("rb") as last:
                 _copy(last.fileno(), data.fileno(), sizes[-1])
         data.truncate(size)
+        if sha256 := following.noted(folder, size):
+            return StoredBytes(sha256, size)
         data.seek(0)
         return StoredBytes(hashlib.file_digest(data, "sha256").hexdigest(), size)
 
@@ -197,10 +208,11 @@ def forget(upload: str) -> None:
 
 def last_arrival(upload: str) -> float:
     """When a part arrived last, in seconds since 1970; 0 when none is here."""
-    folder = _folder(upload)
-    with suppress(FileNotFoundError):
-        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-    return 0.0
+    folder, last = _folder(upload), 0.0
+    for path in (folder, *folder.glob("*")):
+        with suppress(FileNotFoundError):  # Some come and go.
+            last = max(last, path.stat().st_mtime)
+    return last
 
 
 def sweep(*, known: Collection[str], older_than: timedelta) -> int:

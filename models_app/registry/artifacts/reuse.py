@@ -57,5 +57,5 @@ def sizes_of(digests: set[str], *, by: Actor) -> dict[str, int]:
             blob__damaged_at=None,
             manifest__versions__in=versions_for(by),
         )
-        found.update(entries.order_by().values_list("blob_id", "size").distinct())
+        found.update(entries.order_by().values_list("blob_id", "blob__size").distinct())
     return found

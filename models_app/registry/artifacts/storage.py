@@ -39,7 +39,7 @@ EARLY = 32 << 20
 READ_AGAIN = 2
 # Less than the sweep waits, more than a request takes from finding bytes to referring to them.
 YOUNG = timedelta(hours=1)
-HEAL = "Send the same file again, or tell an operator: docs/storage.md says how it is restored."
+HEAL = "Send the same file again, or tell an operator: docs/retention.md says how it is restored."
 
 
 class Hash(Protocol):
@@ -276,8 +276,19 @@ def local_path(sha256: str) -> Path | None:
         return None
     path = folder / blob_name(sha256)
     if not path.is_file():
+        if not (folder / "blobs").is_dir():
+            raise Unavailable(f"{folder} holds no artifacts: is its drive there?")
         raise _missing(sha256)
     return path
+
+
+def check_on_disk(sha256: str, size: int) -> None:
+    """Raises Damaged unless a disk here that has the blob has so many bytes of it, Unavailable when the disk is not
+    there. Elsewhere it takes a request to know, and whoever reads there learns it anyway.
+    """
+    path = local_path(sha256)
+    if path is not None and (there := path.stat().st_size) != size:
+        raise _other_size(sha256, there, size)
 
 
 def size_of(sha256: str) -> int | None:
@@ -398,6 +409,10 @@ def _missing(sha256: str) -> Damaged:
     return Damaged(f"The bytes of {sha256[:12]} are missing from storage.", next_step=HEAL)
 
 
+def _other_size(sha256: str, there: int, size: int) -> Damaged:
+    return Damaged(f"The bytes of {sha256[:12]} are {there} in storage, and were {size}.", next_step=HEAL)
+
+
 def exists(sha256: str) -> bool:
     """Whether the bytes are in storage. Raises Unavailable."""
     return size_of(sha256) is not None
@@ -466,10 +481,7 @@ def download_address(
     if there is None:
         raise _missing(sha256)
     if there != size:
-        raise Damaged(
-            f"The bytes of {sha256[:12]} are {there} in storage, and were {size}.",
-            next_step=HEAL,
-        )
+        raise _other_size(sha256, there, size)
     return direct.address(blob_name(sha256), disposition=disposition, media_type=media_type, valid=valid)
 
 

@@ -3,14 +3,18 @@
 A session is its maker's alone. Files are asked for by digest: equal ones are sent once. A file counts as here when the
 maker may read its bytes anyway, or sent them in a session of her own; bytes of others look like bytes that are nowhere
 (reuse.py), and knowing a digest gives nobody the bytes: who declares them has to send them.
+
+The digest of a large file may be said while its parts are sent already, so that nobody waits for hashing: until then
+it is asked for by its path.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -111,7 +115,7 @@ def _lock(session: UploadSession) -> UploadSession:
 
 @transaction.atomic
 def declare(session: UploadSession, files: Sequence[StoredFile], *, by: Actor) -> list[UploadFile]:
-    """Add files to a session; those that are here have their blob then.
+    """Add files to a session; those that are here have their blob then. Their digests may be "", to be said later.
 
     Raises Invalid("files") for bad or doubled paths and malformed digests, TooLarge for too many files or bytes,
     OverQuota when the session's files are together more than its team may still hold: sealing asks again.
@@ -133,11 +137,7 @@ def declare(session: UploadSession, files: Sequence[StoredFile], *, by: Actor) -
         raise TooLarge(f"{over.path}: a file may have at most {limit} bytes.", limit=limit)
     if session.team_id is not None:
         quotas.check(session.team_id, sum(sizes_of.values()) + sum(file.size for file in files))
-    sizes = _here({file.sha256 for file in files}, by=by)
-    for file in files:
-        if sizes.get(file.sha256, file.size) != file.size:
-            raise Mismatch("files", f"{file.path}: its bytes are {sizes[file.sha256]}, not {file.size}.")
-    blobs.keep([file for file in files if file.sha256 in sizes])
+    sizes = _keep_here(session, files, by=by)
     return UploadFile.objects.bulk_create(
         [
             UploadFile(
@@ -153,6 +153,50 @@ def declare(session: UploadSession, files: Sequence[StoredFile], *, by: Actor) -
     )
 
 
+@transaction.atomic
+def say(session: UploadSession, digests: Mapping[str, str], *, by: Actor) -> list[UploadFile]:
+    """Say the digests, by path, of files that were declared without; those that are here need not be sent on.
+
+    Raises Invalid("files") for undeclared paths, Conflict for another digest than was said, else as `declare`.
+    """
+    session = _lock(session)
+    rows = list(_named(session, digests).values())
+    fresh = [row for row in rows if row.sha256 != digests[row.path]]
+    if said := next((row for row in fresh if row.sha256), None):
+        raise Conflict(
+            f"{said.path}: it was declared with another digest.", next_step="Start another upload."
+        )
+    for row in fresh:
+        row.sha256 = digests[row.path]
+    sizes = _keep_here(session, [StoredFile(row.path, row.sha256, row.size) for row in fresh], by=by)
+    left = [row for row in fresh if row.sha256 in sizes]
+    for row in left:
+        row.blob_id = row.sha256
+    UploadFile.objects.bulk_update(fresh, ["sha256", "blob"], batch_size=AT_ONCE)
+    for row in left:
+        if row.arrival:
+            transaction.on_commit(partial(arrivals.abandon, arrival_of(row)), robust=True)
+    return rows
+
+
+def _keep_here(session: UploadSession, files: Sequence[StoredFile], *, by: Actor) -> dict[str, int]:
+    """Sizes of those that are here, which are kept for them. Raises Mismatch for one declared with another size, than
+    it has or than was declared before.
+    """
+    digests = {file.sha256 for file in files if file.sha256}
+    sizes = _here(digests, by=by)
+    told = dict(sizes)
+    ordered = sorted(digests)
+    for start in range(0, len(ordered), AT_ONCE):
+        rows = session.files.filter(sha256__in=ordered[start : start + AT_ONCE])
+        told.update(rows.values_list("sha256", "size"))
+    for file in files:
+        if file.sha256 and told.setdefault(file.sha256, file.size) != file.size:
+            raise blobs.other_size(file, told[file.sha256])
+    blobs.keep([file for file in files if file.sha256 in sizes])
+    return sizes
+
+
 def _here(digests: set[str], *, by: Actor) -> dict[str, int]:
     """Sizes of what the actor may read, or has sent."""
     found = reuse.sizes_of(digests, by=by)
@@ -161,7 +205,7 @@ def _here(digests: set[str], *, by: Actor) -> dict[str, int]:
         sent = UploadFile.objects.filter(
             session__created_by=by.user, blob__in=ordered[start : start + AT_ONCE], blob__damaged_at=None
         )
-        found.update(sent.values_list("blob_id", "size").distinct())
+        found.update(sent.values_list("blob_id", "blob__size").distinct())
     return found
 
 
@@ -177,14 +221,31 @@ def is_small(file: UploadFile) -> bool:
 def _of(session: UploadSession, digests: Iterable[str]) -> dict[str, UploadFile]:
     """The row of each digest that has its arrival. Raises Invalid("files") for one that was not declared."""
     wanted = {digest.lower() for digest in digests}
-    if len(wanted) > AT_ONCE:
-        raise TooLarge(f"Ask for at most {AT_ONCE} files at once.", limit=AT_ONCE)
+    _check_count(wanted)
     found: dict[str, UploadFile] = {}
     for file in session.files.filter(sha256__in=wanted).order_by("pk"):
-        found.setdefault(file.sha256, file)
-    if unknown := sorted(wanted - found.keys()):
-        raise Invalid("files", f"“{unknown[0][:70]}” was not declared in this upload.")
+        if not (found.setdefault(file.sha256, file).arrival or not file.arrival):
+            found[file.sha256] = file  # Begun by its path, before its digest was said.
+    _check_known(wanted, found)
     return found
+
+
+def _named(session: UploadSession, paths: Collection[str]) -> dict[str, UploadFile]:
+    """Rows by path. Raises Invalid("files") for one that was not declared."""
+    _check_count(paths)
+    found = {file.path: file for file in session.files.filter(path__in=paths).order_by("pk")}
+    _check_known(paths, found)
+    return found
+
+
+def _check_count(wanted: Collection[str]) -> None:
+    if len(wanted) > AT_ONCE:
+        raise TooLarge(f"Ask for at most {AT_ONCE} files at once.", limit=AT_ONCE)
+
+
+def _check_known(wanted: Iterable[str], found: Collection[str]) -> None:
+    if unknown := sorted(set(wanted).difference(found)):
+        raise Invalid("files", f"“{unknown[0][:70]}” was not declared in this upload.")
 
 
 def arrival_of(file: UploadFile) -> Arrival:
@@ -194,16 +255,19 @@ def arrival_of(file: UploadFile) -> Arrival:
     )
 
 
-def where(session: UploadSession, digests: Iterable[str]) -> list[Wanted]:
-    """Where the parts of these files go that have not arrived; nothing for those that are here.
+def where(session: UploadSession, digests: Iterable[str], *, paths: Collection[str] = ()) -> list[Wanted]:
+    """Where the parts of these files go that have not arrived; nothing for those that are here. `paths` are of files
+    whose digest was not said yet; those that cannot come before it is are left out.
 
     At most ADDRESSES addresses: ask again for the rest. Raises Invalid("files"), NotFound, Conflict, Unavailable.
     """
     with transaction.atomic():
         _lock(session)
     found, left = [], ADDRESSES
-    for file in _of(session, digests).values():
+    for file in (*_of(session, digests).values(), *_named(session, paths).values()):
         if file.blob_id is not None or file.verifying_at is not None:
+            continue
+        if not (file.sha256 or arrivals.takes_unsaid(file.size)):
             continue
         under_way = _under_way(session, file)
         if under_way is None:

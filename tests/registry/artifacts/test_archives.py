@@ -106,6 +106,7 @@ def test_lengths_of_huge_archives_need_no_bytes():
     assert archive_of([Member("a", "0" * 64, 9 << 30, WHEN)], kind="tar").size > 9 << 30
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_a_missing_or_short_blob_breaks_the_archive(kind, artifacts):
     made = members({"a": b"abc", "b": b"xyz"})

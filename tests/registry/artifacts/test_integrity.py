@@ -139,3 +139,29 @@ def test_a_full_disk_is_told_and_keeps_nothing(people, api):
     assert not list(storage.incoming().iterdir())
     assert not list(storage.stored())
     assert not model.versions.exists()
+
+
+def test_whoever_finds_damage_says_so_and_sending_again_heals(version, api):
+    """What nobody has verified yet: cut short or gone, it is never half sent, and is not taken for being here."""
+    base, sha256 = f"/api/v1/models/{version.model.name}/versions/1", builders.sha256(CONTENT)
+    for harm in (lambda: spoil(sha256, CONTENT[:3]), lambda: storage.delete(sha256)):
+        harm()
+        for extra in ({}, {"HTTP_RANGE": "bytes=5-"}):
+            answer = api.bob.get(f"{base}/files/a.bin", **extra)
+            assert (answer.status_code, answer.json()["type"]) == (500, "urn:modelry:problem:damaged")
+        assert api.bob.head(f"{base}/files/a.bin").status_code == 500
+        assert Blob.objects.get(pk=sha256).damaged_at
+        # An archive is refused before it begins.
+        for kind in ("zip", "tar"):
+            assert api.bob.get(f"{base}/archive.{kind}").status_code == 500
+        again = form(("a.bin", CONTENT))
+        assert api.bob.post(f"/api/v1/models/{version.model.name}/versions", **again).status_code == 201
+        assert not Blob.objects.get(pk=sha256).damaged_at
+        assert b"".join(api.bob.get(f"{base}/files/a.bin").streaming_content) == CONTENT
+
+
+def test_a_drive_that_is_not_there_damages_nothing(version, api, artifacts):
+    artifacts.rename(artifacts.with_name("elsewhere"))
+    answer = api.bob.get(f"/api/v1/models/{version.model.name}/versions/1/files/a.bin")
+    assert (answer.status_code, "drive" in answer.json()["detail"]) == (503, True)
+    assert not Blob.objects.filter(damaged_at__isnull=False).exists()

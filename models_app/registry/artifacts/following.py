@@ -1,0 +1,138 @@
+"""Hashing a file while its parts arrive, so that little is left to read when all are there.
+
+SHA-256 reads in order, parts come in any: a thread reads each part when it is whole and its turn, and in the end notes
+the digest in the upload's folder (parts.py). The note counts only when no part changed after it was read, which the
+marks of its attempts tell: who writes a part first makes `begun-<number>-<tag>`, then looks whether that part is whole
+already; if so it leaves `again`, and the note means nothing. The thread reads a part that is whole and that nobody is
+at. It is only faster: without a note, and after any doubt, joining reads everything.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .stores.base import StoredBytes
+
+# So many files at once in a process; others are read when they are joined.
+AT_ONCE = 16
+# Given up when nothing came for so many seconds, or a whole part still seems to be written for so long.
+IDLE, UNCLEAN = 600.0, 2.0
+SHORTEST_LOOK, LONGEST_LOOK = 0.005, 0.25
+_PIECE = 256 << 10
+_room = threading.BoundedSemaphore(AT_ONCE)
+
+
+@contextmanager
+def writing(folder: Path, number: int, tag: str) -> Iterator[None]:
+    """Mark that somebody writes that part, and that it was whole before, if it was."""
+    begun = folder / f"begun-{number}-{tag}"
+    begun.touch()
+    if _named(folder, f"{number}."):
+        (folder / "again").touch()
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            begun.unlink()
+
+
+def _named(folder: Path, prefix: str) -> list[str]:
+    """What follows that prefix in names of the folder."""
+    with os.scandir(folder) as entries:
+        return [entry.name.removeprefix(prefix) for entry in entries if entry.name.startswith(prefix)]
+
+
+def follow(folder: Path, *, of: int) -> None:
+    """Have a thread of this process read the parts, if none does and there is room for one more. A part just came."""
+    room = _room
+    if of == 1 or (folder / "again").exists() or not room.acquire(blocking=False):
+        return
+    try:
+        descriptor = os.open(folder / "following", os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        room.release()
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        threading.Thread(target=_read, args=(folder, descriptor, of, room), daemon=True).start()
+    except OSError:  # Another does, here or in another process.
+        os.close(descriptor)
+        room.release()
+
+
+def _read(folder: Path, descriptor: int, of: int, room: threading.Semaphore) -> None:
+    try:
+        if not (folder / "hashed").exists():
+            stored = _hashed(folder, of)
+            note = folder / "hashing"
+            note.write_text(f"{stored.sha256} {stored.size}")
+            note.rename(folder / "hashed")
+    except TimeoutError:
+        with suppress(FileNotFoundError):
+            (folder / "again").touch()  # Not to be begun again and again.
+    except FileNotFoundError:
+        pass  # The upload was given up.
+    finally:
+        os.close(descriptor)
+        room.release()
+
+
+def _hashed(folder: Path, of: int) -> StoredBytes:
+    digest, size = hashlib.sha256(), 0
+    with (folder / "data").open("rb", buffering=0) as data:
+        for number in range(1, of):
+            length = _await(folder, number)
+            size += _feed(digest, data.fileno(), size, length)
+    length = _await(folder, of)
+    with (folder / "last").open("rb", buffering=0) as last:
+        size += _feed(digest, last.fileno(), 0, length)
+    return StoredBytes(digest.hexdigest(), size)
+
+
+def _await(folder: Path, number: int) -> int:
+    """How many bytes the part has, when it is whole and nobody is at it. Raises TimeoutError, FileNotFoundError."""
+    pause, end = SHORTEST_LOOK, time.monotonic() + IDLE
+    seen = False
+    while time.monotonic() < end:
+        # In this order: who begins after the second look finds the part whole, and says so.
+        if whole := _named(folder, f"{number}."):
+            if len(whole) == 1 and not _named(folder, f"begun-{number}-"):
+                return int(whole[0].partition("-")[0], 16)
+            end = end if seen else time.monotonic() + UNCLEAN
+            seen = True
+        time.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_LOOK)
+    raise TimeoutError
+
+
+def _feed(digest: hashlib._Hash, descriptor: int, start: int, length: int) -> int:
+    buffer = bytearray(_PIECE)
+    view, left = memoryview(buffer), length
+    while left:
+        count = os.preadv(descriptor, [view[: min(left, _PIECE)]], start)
+        if not count:
+            raise FileNotFoundError("The part became shorter.")
+        digest.update(view[:count])
+        start, left = start + count, left - count
+    return length
+
+
+def noted(folder: Path, size: int) -> str:
+    """The digest of the whole, of so many bytes, if it was read while it came and holds; else "".
+
+    For whom nobody can write a part any more. Waits while the thread reads the rest.
+    """
+    with suppress(FileNotFoundError):
+        with (folder / "following").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        sha256, _, counted = (folder / "hashed").read_text().partition(" ")
+        if int(counted) == size and not (folder / "again").exists():
+            return sha256
+    return ""
