@@ -32,6 +32,7 @@ from .versions import VersionSerializer
 
 TAG = "Uploads"
 PURPOSE = "upload"
+HASH_FIRST = "Paths without a digest that are probably here, judged by their size: say it before sending."
 
 
 class DeclaredFile(Strict):
@@ -157,14 +158,19 @@ class CreatedUpload(UploadSerializer):
     """A new session with its files as declared."""
 
     files = UploadFileSerializer(many=True)
+    hash_first = serializers.SerializerMethodField(help_text=HASH_FIRST)
 
     class Meta(UploadSerializer.Meta):
-        fields = [*UploadSerializer.Meta.fields, "files"]
+        fields = [*UploadSerializer.Meta.fields, "files", "hash_first"]
         read_only_fields = fields
+
+    def get_hash_first(self, session: UploadSession) -> list[str]:
+        return upload_sessions.likely_here(session, by=self.context["request"].actor)
 
 
 class DeclaredFiles(serializers.Serializer):
     files = UploadFileSerializer(many=True)
+    hash_first = serializers.ListField(child=serializers.CharField(), help_text=HASH_FIRST, required=False)
 
 
 class PartTarget(serializers.Serializer):
@@ -300,7 +306,8 @@ class UploadFiles(Listing):
 
         def work() -> Any:
             rows = upload_sessions.declare(session, _declared(sent["files"]), by=self.actor)
-            return self.show(DeclaredFiles, {"files": rows})
+            hash_first = upload_sessions.likely_here(session, by=self.actor)
+            return self.show(DeclaredFiles, {"files": rows, "hash_first": hash_first})
 
         return self.once(201, work, sent)
 

@@ -205,11 +205,14 @@ class Push:
     ) -> tuple[str, list[dict[str, Any]]]:
         first = {"model": model, "metadata": metadata, "files": declared[:DECLARED_AT_ONCE]}
         made = self.server.ask("POST", "uploads", first, key=uuid.uuid4().hex)
-        rows = list(made["files"])
+        rows, hash_first = list(made["files"]), set(made["hash_first"])
         for start in range(DECLARED_AT_ONCE, len(declared), DECLARED_AT_ONCE):
             more = {"files": declared[start : start + DECLARED_AT_ONCE]}
             answer = self.server.ask("POST", f"uploads/{made['id']}/files", more, key=uuid.uuid4().hex)
             rows += answer["files"]
+            hash_first |= set(answer["hash_first"])
+        for row in rows:
+            row["hash_first"] = row["path"] in hash_first
         self.cache.keep_upload(key, made["id"])
         return made["id"], rows
 
@@ -223,7 +226,9 @@ class Push:
         small = {row["sha256"]: row for row in lacking if row["sha256"] and row["bundle"]}
         bundles = _bundles([*small], by_digest)
         in_parallel(self.parallel, lambda some: self._bundle(path, by_digest, some), bundles)
-        unsaid = [files[row["path"]] for row in lacking if not row["sha256"]]
+        unsaid = [row for row in lacking if not row["sha256"]]
+        by_digest |= self._say_first(path, [files[row["path"]] for row in unsaid if row.get("hash_first")])
+        unsaid = [files[row["path"]] for row in unsaid if not row.get("hash_first")]
         for start in range(0, len(unsaid), FILES_AT_ONCE):
             by_digest |= self._send_unsaid(path, unsaid[start : start + FILES_AT_ONCE])
         large = [sha256 for sha256 in by_digest if sha256 not in small]
@@ -236,6 +241,16 @@ class Push:
             saying = {file.path: pool.submit(self._say, path, file) for file in some}
             self._send_parts(path, {"paths": [*saying]}, {file.path: file for file in some}, saying)
             said = {file.path: saying[file.path].result() for file in some}
+        return self._lacking(some, said)
+
+    def _say_first(self, path: str, some: list[Local]) -> dict[str, Local]:
+        """Hash files that the registry probably has before anything of them is sent; returns as `_send_unsaid`."""
+        with side_by_side(HASHED_AT_ONCE) as pool:
+            said = pool.map(lambda file: self._say(path, file), some)
+            return self._lacking(some, {file.path: one for file, one in zip(some, said, strict=True)})
+
+    def _lacking(self, some: list[Local], said: dict[str, Said]) -> dict[str, Local]:
+        """Those of the files that are not there, by digest."""
         for file in some:
             if said[file.path].present:
                 self._show(file, file.size)

@@ -116,6 +116,7 @@ def test_a_digest_may_be_said_while_the_file_is_sent(
     body = {"model": "risk/fraud", "metadata": {"create_model": True}, "files": files}
     upload = api.bob.post(f"{V1}/uploads", body).json()
     assert [(row["sha256"], row["present"]) for row in upload["files"]] == [("", False)] * 3
+    assert upload["hash_first"] == []
     # What comes whole needs its digest first.
     told = {one["path"]: one for one in unsaid(api.bob, upload, "large", "known", "small")}
     assert {path: one["missing"] for path, one in told.items()} == {"large": 3, "known": 2}
@@ -142,6 +143,8 @@ def test_a_digest_may_be_said_while_the_file_is_sent(
     version = call(api.bob, upload, "seal").json()
     listed = {file["path"]: file["sha256"] for file in items(api.bob.get(version["files_url"]))}
     assert listed == {"large": sha(large), "known": sha(known), "small": sha(small)}
+    # What is as long as before is probably the same: better known before it is sent.
+    assert api.bob.post(f"{V1}/uploads", body).json()["hash_first"] == ["known", "large", "small"]
 
 
 def test_other_bytes_than_were_said_late_are_gone(api, in_parts):

@@ -23,9 +23,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app.formats.paths import check_paths
-from models_app.models import ModelVersion, UploadFile, UploadSession
+from models_app.models import ManifestEntry, ModelVersion, UploadFile, UploadSession
 from models_app.registry import admission, catalog, quotas
-from models_app.registry.access import Actor, Right, require_login, require_scope
+from models_app.registry.access import Actor, Right, require_login, require_scope, versions_for
 from models_app.registry.errors import Conflict, FieldProblem, Invalid, Mismatch, NotFound, TooLarge
 
 from . import arrivals, blobs, reuse, storage
@@ -138,19 +138,28 @@ def declare(session: UploadSession, files: Sequence[StoredFile], *, by: Actor) -
     if session.team_id is not None:
         quotas.check(session.team_id, sum(sizes_of.values()) + sum(file.size for file in files))
     sizes = _keep_here(session, files, by=by)
-    return UploadFile.objects.bulk_create(
-        [
-            UploadFile(
-                session=session,
-                path=file.path,
-                sha256=file.sha256,
-                size=file.size,
-                blob_id=file.sha256 if file.sha256 in sizes else None,
-            )
-            for file in files
-        ],
-        batch_size=AT_ONCE,
-    )
+    rows = [
+        UploadFile(
+            session=session,
+            path=file.path,
+            sha256=file.sha256,
+            size=file.size,
+            blob_id=file.sha256 if file.sha256 in sizes else None,
+        )
+        for file in files
+    ]
+    return UploadFile.objects.bulk_create(rows, batch_size=AT_ONCE)
+
+
+def likely_here(session: UploadSession, *, by: Actor) -> list[str]:
+    """Files without a digest that are as long as one of the model's newest version: they are better hashed first."""
+    unsaid = dict(session.files.filter(sha256="").values_list("path", "size"))
+    if not unsaid:
+        return []
+    newest = versions_for(by).filter(model__name=session.model_name).order_by("-number")[:1]
+    entries = ManifestEntry.objects.filter(manifest__in=newest.values("manifest"), size__in=unsaid.values())
+    sizes = set(entries.values_list("size", flat=True))
+    return sorted(path for path, size in unsaid.items() if size in sizes)
 
 
 @transaction.atomic
