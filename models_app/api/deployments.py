@@ -46,6 +46,9 @@ class DeploymentSerializer(serializers.ModelSerializer):
     digest = serializers.CharField(source="version.manifest.digest", default=None, allow_null=True)
     environment = serializers.CharField(source="environment.name")
     waits_for = serializers.SerializerMethodField(help_text="What a queued one waits for.")
+    astray = serializers.SerializerMethodField(
+        help_text="How what is live is not what its environment follows; empty where it is."
+    )
     rollback_target = fields.number_of("rollback_target", "Version to go back to, fixed before it starts.")
     undoes = serializers.IntegerField(
         source="undoes_id", allow_null=True, help_text="Of a rollback: the deployment it takes back."
@@ -73,6 +76,7 @@ class DeploymentSerializer(serializers.ModelSerializer):
             "state",
             "kind",
             "waits_for",
+            "astray",
             "rollback_target",
             "undoes",
             "transition",
@@ -101,6 +105,9 @@ class DeploymentSerializer(serializers.ModelSerializer):
 
     def get_waits_for(self, deployment: Deployment) -> str:
         return deployment_views.waits_for(deployment)
+
+    def get_astray(self, deployment: Deployment) -> str:
+        return deployment_views.astray(deployment)
 
     def get_request(self, deployment: Deployment) -> int | None:
         request = getattr(deployment.transition, "request", None)

@@ -18,6 +18,7 @@ from models_app.registry import (
     deployment_events,
     deployment_reports,
     deployment_views,
+    deployments,
     environments,
     lifecycle,
     people,
@@ -301,7 +302,7 @@ class EnvironmentDetail(Door):
     def delete(self, request: Any, environment: str) -> Response:
         body = self.sent(Deletion)
         found = environments.get_environment(environment, by=self.actor)
-        environments.take_down(found, by=self.actor, **body)
+        deployments.take_down(found, by=self.actor, **body)
         return Response(status=204)
 
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, When
 from django.utils import timezone
 
-from .lifecycle import Stage
+from .catalog import ModelVersion
+from .lifecycle import Alias, Stage
 from .people import Role
 
 
@@ -145,14 +146,57 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
     def live(self) -> DeploymentQuerySet:
         return self.filter(state=DeploymentState.LIVE)
 
+    def astray(self) -> DeploymentQuerySet:
+        """Live, nothing else on its way there, and the version is not where its environment follows."""
+        others = _of_same_pair().filter(state__in=(DeploymentState.QUEUED, *UNFINISHED))
+        named = Alias.objects.filter(version=OuterRef("version"), name=OuterRef("environment__followed"))
+        left = Q(environment__follows=Follows.STAGE) & ~Q(version__stage=F("environment__followed"))
+        lost = Q(~Exists(named), environment__follows=Follows.ALIAS)
+        return self.live().filter(left | lost, ~Exists(others), environment__deleted_at=None)
+
+    def with_followed(self) -> DeploymentQuerySet:
+        """Each knows which version its environment follows now, of several the newest (`followed_number`), and whether
+        it `is_astray`.
+        """
+        there = ModelVersion.objects.filter(model=OuterRef("model"), stage=OuterRef("environment__followed"))
+        named = Alias.objects.filter(model=OuterRef("model"), name=OuterRef("environment__followed"))
+        found: DeploymentQuerySet = self.annotate(
+            followed_number=Case(
+                When(
+                    environment__follows=Follows.STAGE,
+                    then=Subquery(there.order_by("-stage_changed_at", "-number").values("number")[:1]),
+                ),
+                default=Subquery(named.values("version__number")[:1]),
+            ),
+            is_astray=Exists(Deployment.objects.astray().filter(pk=OuterRef("pk"))),
+        )
+        return found
+
+    def held_back(self) -> DeploymentQuerySet:
+        """Waiting for somebody to start them, though their environment starts by itself."""
+        return self.filter(state=DeploymentState.QUEUED, released=False).exclude(held="")
+
+    def failed_last(self) -> DeploymentQuerySet:
+        """Failed, and nothing came after them there."""
+        newer = _of_same_pair().filter(pk__gt=OuterRef("pk")).exclude(state=DeploymentState.SUPERSEDED)
+        return self.filter(~Exists(newer), state=DeploymentState.FAILED, environment__deleted_at=None)
+
+
+def _of_same_pair() -> DeploymentQuerySet:
+    """To be asked within a query of deployments: those of the same model and environment."""
+    found: DeploymentQuerySet = Deployment.objects.filter(
+        model=OuterRef("model"), environment=OuterRef("environment")
+    )
+    return found
+
 
 class Deployment(models.Model):
     """One version's way into one environment. The primary key is the number people see.
 
     `rollback_target` is fixed before it starts. The request behind it, if any, is its transition's.
-    `undoes` is the deployment that a rollback takes back. A queued one starts when it is `released`; `ignores_freeze`
-    says that it may in a freeze. While an agent has it in hand, `holder` is the agent's name and `lease_until` how long
-    the others keep off.
+    `undoes` is the deployment that a rollback takes back. A queued one starts when it is `released`; `held` says why it
+    is not though its environment starts by itself, `ignores_freeze` that it may in a freeze. While an agent has it in
+    hand, `holder` is the agent's name and `lease_until` how long the others keep off.
     """
 
     model = models.ForeignKey("RegisteredModel", on_delete=models.CASCADE, related_name="deployments")
@@ -180,6 +224,7 @@ class Deployment(models.Model):
     by = models.ForeignKey("User", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     reason = models.TextField(blank=True, editable=False)
     released = models.BooleanField(default=True, editable=False)
+    held = models.CharField(max_length=300, blank=True, editable=False)
     ignores_freeze = models.BooleanField(default=False, editable=False)
     endpoint = models.CharField(max_length=500, blank=True, editable=False)
     failure = models.TextField(blank=True, editable=False, help_text="Why it failed, or was given up.")
@@ -197,6 +242,10 @@ class Deployment(models.Model):
     holder = models.CharField(max_length=100, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
     line_count = models.IntegerField(default=0, editable=False)
+
+    # Set by with_followed.
+    followed_number: int | None
+    is_astray: bool
 
     objects = DeploymentQuerySet.as_manager()
 

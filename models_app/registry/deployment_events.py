@@ -50,6 +50,10 @@ FIELDS: Fields = {
     "timeout": whole("Seconds that a deployer has.", 1800),
     "rollback_target": whole("Version to go back to, or null.", 12, null=True),
     "undoes": whole("Of a rollback: the deployment it takes back, or null.", None, null=True),
+    "held": text(
+        "Why it waits for somebody to start it; empty when it starts as its environment says.",
+        "",
+    ),
     "report_url": text(
         "POST what became of it here: state, lines, endpoint.",
         f"{_API}/deployments/77/report",

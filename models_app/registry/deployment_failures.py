@@ -28,11 +28,6 @@ def fail(deployment: Deployment, *, by: Actor, why: str) -> None:
         go_back(deployment, by=system, reason=reason)
     if deployment.kind == DeploymentKind.FOLLOWED:
         take_back(deployment, by=system, reason=reason)
-    if deployment.rollback_target is None:
-        # What the move brought here goes back from this one.
-        Deployment.objects.of_pair(deployment.model_id, environment.pk).filter(
-            kind=DeploymentKind.ROLLBACK, pk__gt=deployment.pk, undoes=None
-        ).update(undoes=deployment)
 
 
 def take_back(deployment: Deployment, *, by: Actor, reason: str) -> None:

@@ -211,9 +211,11 @@ def observed(
     detail: str = "",
 ) -> Running:
     """Note what an environment runs of a model now; no version means nothing. What differs from what is declared is
-    drift. Raises Forbidden, Invalid.
+    drift. Raises Forbidden, Invalid, Conflict for a model that it neither takes nor has.
     """
     environments.require_reporting(environment, by=by)
+    if not Deployment.objects.of_pair(model.pk, environment.pk).current().exists():
+        environments.require_taking(environment, model)
     return _note(model, environment, version=version, digest=digest, detail=detail, by=by)
 
 

@@ -1,5 +1,5 @@
 """The steps of a deployment: queued, deploying, verifying, live, failed. Written for the verbs of deployments.py and
-for moves between stages; whoever calls has locked the model and asked who may.
+for deployment_follows.py; whoever calls has locked the model and asked who may.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q
 from django.utils import timezone
 
 from models_app.models import (
@@ -19,15 +18,12 @@ from models_app.models import (
     Environment,
     Follows,
     ModelVersion,
-    StageTransition,
-    TransitionKind,
+    Stage,
 )
 
 from . import address_templates, audit, events, prepared
 from .access import Actor
-from .environments import following
 from .names import flat
-from .prepared import Prepared
 
 OVERTAKEN = "Overtaken by version {}."
 REPLACED = "Replaced by version {}."
@@ -51,8 +47,6 @@ def facts(deployment: Deployment) -> dict[str, Any]:
         "environment": environment.name,
         "site": environment.site,
         "deployer": str(environment.kind),
-        # For who wants to hear of some stages only.
-        **({"stage": environment.followed} if environment.follows == Follows.STAGE else {}),
         "name": model.name,
         "flat_name": flat(model.name),
         "version": version.number,
@@ -69,6 +63,7 @@ def facts(deployment: Deployment) -> dict[str, Any]:
         "ordered_by_id": deployment.by_id,
         "reason": deployment.reason,
         "failure": deployment.failure,
+        "held": "" if deployment.released else deployment.held,
     }
 
 
@@ -85,6 +80,7 @@ def _tell(deployment: Deployment, verb: str, *, by: Actor, before: str = "", why
             "state": str(deployment.state),
             "environment": deployment.environment.name,
             "deployment": deployment.pk,
+            **({"held": deployment.held} if verb == "queued" and deployment.held else {}),
         },
         reason=why or (deployment.failure if verb == "failed" else deployment.reason),
     )
@@ -116,6 +112,42 @@ def _target(version: ModelVersion, live: Deployment | None) -> ModelVersion | No
     return live.rollback_target if live.version_id == version.pk else live.version
 
 
+def _further_back(
+    version: ModelVersion, environment: Environment, undone: Deployment | None
+) -> ModelVersion | None:
+    """What a version that comes back would go back to itself: what it replaced when it was live there, and never what
+    is taken out now.
+    """
+    served = Deployment.objects.of_pair(version.model_id, environment.pk).filter(
+        version=version, live_at__isnull=False, rollback_target__isnull=False
+    )
+    if undone is not None:
+        served = served.exclude(rollback_target=undone.version_id)
+    former = served.order_by("-pk").select_related("rollback_target").first()
+    return former.rollback_target if former else None
+
+
+def agree_on_target(version: ModelVersion, environment: Environment) -> None:
+    """A version in production goes back to the newest of what its environments go back to: what served, so that stage
+    and environments end at the same version.
+    """
+    if environment.follows != Follows.STAGE or environment.followed != Stage.PRODUCTION:
+        return
+    if version.stage != Stage.PRODUCTION:
+        return
+    its = Deployment.objects.current().filter(
+        version=version,
+        environment__follows=Follows.STAGE,
+        environment__followed=Stage.PRODUCTION,
+        environment__deleted_at=None,
+    )
+    targets = ModelVersion.objects.filter(pk__in=its.order_by().values("rollback_target"))
+    newest = targets.order_by("-last_promoted_at", "-number").only("pk", "number").first()
+    if newest is not None and newest.pk not in (version.pk, version.rollback_target_id):
+        version.rollback_target_id = newest.pk
+        prepared.update(version, "rollback_target")
+
+
 def queue(
     version: ModelVersion,
     environment: Environment,
@@ -132,7 +164,8 @@ def queue(
     now = timezone.now()
     model = version.model
     waiting = Deployment.objects.of_pair(model.pk, environment.pk).filter(state=DeploymentState.QUEUED)
-    if kind == DeploymentKind.ROLLBACK:
+    is_rollback = kind == DeploymentKind.ROLLBACK
+    if is_rollback:
         waiting = waiting.filter(kind=kind)
     for older in waiting.select_related("version__model", "version__manifest"):
         older.environment = environment
@@ -146,8 +179,8 @@ def queue(
         by=by.user,
         reason=reason,
         released=released,
-        rollback_target=None
-        if kind == DeploymentKind.ROLLBACK
+        rollback_target=_further_back(version, environment, more.get("undoes"))
+        if is_rollback
         else _target(version, live_in(model.pk, environment)),
         endpoint=endpoint,
         # Never starts, and fails when the clock comes by: the move that brought it is not done yet.
@@ -157,7 +190,8 @@ def queue(
     )
     prepared.insert(deployment)
     _tell(deployment, "queued", by=by)
-    start_if_due(deployment, by=by)
+    if not start_if_due(deployment, by=by):
+        agree_on_target(version, environment)
     return deployment
 
 
@@ -215,6 +249,7 @@ def start(deployment: Deployment, *, by: Actor, holder: str = "", lease: timedel
     deployment.holder, deployment.lease_until = holder, now + lease if lease else None
     prepared.update(deployment, "state", "started_at", "due_at", "rollback_target", "holder", "lease_until")
     _tell(deployment, "started", by=by, before=DeploymentState.QUEUED)
+    agree_on_target(deployment.version, deployment.environment)
 
 
 def start_next(deployment: Deployment, *, by: Actor) -> bool:
@@ -283,13 +318,13 @@ def go_live(deployment: Deployment, *, by: Actor) -> None:
         prepared.update(version, "serving_endpoint", "updated_at")
     _tell(deployment, "live", by=by, before=before)
     if former is not None and former.version_id != version.pk:
-        _serves_no_more(former)
+        serves_no_more(former)
     for one in undone:
         _rolled_back(one, deployment, by=by)
     start_next(deployment, by=by)
 
 
-def _serves_no_more(former: Deployment) -> None:
+def serves_no_more(former: Deployment) -> None:
     """Take the address from its version, unless it still serves elsewhere or somebody gave it one by hand."""
     version = former.version
     ours = Deployment.objects.filter(version=version).exclude(endpoint="")
@@ -309,159 +344,8 @@ def _rolled_back(undone: Deployment, rollback: Deployment, *, by: Actor) -> None
 
 
 def end_failed(deployment: Deployment, *, by: Actor, why: str) -> None:
-    """It failed; what follows from that, deployments.py decides."""
+    """It failed; what follows from that, deployment_failures.py decides."""
     before = deployment.state
     deployment.failure = why
     _end(deployment, DeploymentState.FAILED)
     _tell(deployment, "failed", by=by, before=before)
-
-
-# --- what stages and aliases bring about ----------------------------------------------------------------------
-
-
-def followed_stage(version: ModelVersion, transition: StageTransition, *, by: Actor) -> None:
-    """A version came into a stage: queue it wherever that is followed, and call off what waits of it elsewhere."""
-    followed = _followed(Follows.STAGE, transition.from_stage, transition.to_stage)
-    if transition.from_stage in followed:
-        _call_off(version, Follows.STAGE, transition.from_stage, by=by)
-    if transition.to_stage in followed:
-        _bring_into(transition.to_stage, version, transition, by=by)
-
-
-def stayed_in_stage(version: ModelVersion, transition: StageTransition, *, by: Actor) -> None:
-    """A rollback took another version out of the stage, in which this one was all the time."""
-    _bring_into(transition.from_stage, version, transition, by=by)
-
-
-def _bring_into(stage: str, version: ModelVersion, transition: StageTransition, *, by: Actor) -> None:
-    _bring(
-        version,
-        following(version.model, Follows.STAGE, stage),
-        by=by,
-        reason=transition.reason,
-        is_rollback=transition.kind == TransitionKind.ROLLBACK,
-        transition=transition,
-    )
-
-
-def followed_alias(
-    version: ModelVersion, name: str, *, by: Actor, former: int | None, is_rollback: bool = False
-) -> None:
-    """An alias was set, which pointed at the version of the former number: queue it wherever the alias is followed."""
-    if not _followed(Follows.ALIAS, name, name):
-        return
-    was = ModelVersion.objects.filter(model=version.model_id, number=former or 0).first()
-    if was is not None and was.pk != version.pk:
-        was.model = version.model
-        _call_off(was, Follows.ALIAS, name, by=by)
-    _bring(
-        version,
-        following(version.model, Follows.ALIAS, name),
-        by=by,
-        reason=f"Alias “{name}”.",
-        is_rollback=is_rollback,
-        alias_was=was if was is not None and was.pk != version.pk else None,
-    )
-
-
-def unfollowed_alias(version: ModelVersion, name: str, *, by: Actor) -> None:
-    """An alias is gone: what waits because of it waits no more."""
-    if _followed(Follows.ALIAS, name, name):
-        _call_off(version, Follows.ALIAS, name, by=by)
-
-
-# Nearly all moves and aliases are followed by nobody; that costs one quick question.
-_FOLLOWED = Prepared(
-    lambda follows, one, other: (
-        Environment.objects.filter(Q(followed=one) | Q(followed=other), deleted_at=None, follows=follows)
-        .order_by()
-        .values_list("followed")
-        .distinct()
-    ),
-    str,
-    str,
-    str,
-)
-
-
-def _followed(follows: Follows, *places: str) -> set[str]:
-    return {row[0] for row in _FOLLOWED(follows.value, *places)}
-
-
-def _call_off(version: ModelVersion, follows: str, followed: str, *, by: Actor) -> None:
-    waiting = Deployment.objects.filter(
-        version=version,
-        state=DeploymentState.QUEUED,
-        kind=DeploymentKind.FOLLOWED,
-        environment__follows=follows,
-        environment__followed=followed,
-    )
-    for one in waiting.select_related("environment", "version__manifest"):
-        one.version.model = version.model
-        supersede(one, by=by, why=f"No longer under {followed}.")
-
-
-def _bring(
-    version: ModelVersion,
-    environments: list[Environment],
-    *,
-    by: Actor,
-    reason: str,
-    is_rollback: bool = False,
-    **more: Any,
-) -> None:
-    if not environments:
-        return
-    there = _standing(version, environments)
-    for environment in environments:
-        live, newest = there.get(environment.pk, (None, None))
-        if newest is not None and newest.state in (DeploymentState.FAILED, DeploymentState.ROLLED_BACK):
-            _withhold(version, environment, newest, by=by)
-            continue
-        pair = Deployment.objects.of_pair(version.model_id, environment.pk)
-        under_way = list(pair.filter(state__in=(DeploymentState.QUEUED, *UNFINISHED)))
-        if live is not None and live.version_id == version.pk and not under_way:
-            continue
-        goes_back = [one for one in under_way if one.kind == DeploymentKind.ROLLBACK]
-        if any(is_rollback or one.version_id == version.pk for one in goes_back):
-            continue
-        queue(
-            version,
-            environment,
-            kind=DeploymentKind.ROLLBACK if is_rollback else DeploymentKind.FOLLOWED,
-            by=by,
-            reason=reason,
-            released=is_rollback or environment.start == "automatic",
-            ignores_freeze=is_rollback,
-            undoes=live if is_rollback else None,
-            **more,
-        )
-
-
-def _standing(
-    version: ModelVersion, environments: list[Environment]
-) -> dict[int, tuple[Deployment | None, Deployment | None]]:
-    """Of each environment: what is live of the model, and this version's newest deployment that went out."""
-    found: dict[int, tuple[Deployment | None, Deployment | None]] = {}
-    rows = Deployment.objects.filter(model=version.model_id, environment__in=environments)
-    ours = rows.filter(version=version).exclude(state=DeploymentState.QUEUED)
-    for one in (rows.live() | ours).order_by("pk"):
-        live, newest = found.get(one.environment_id, (None, None))
-        if one.state == DeploymentState.LIVE:
-            live = one
-        if one.version_id == version.pk and one.state != DeploymentState.SUPERSEDED:
-            newest = one
-        found[one.environment_id] = (live, newest)
-    return found
-
-
-def _withhold(version: ModelVersion, environment: Environment, failed: Deployment, *, by: Actor) -> None:
-    """What failed here is not tried again by itself; a person may order it."""
-    audit.record(
-        "deployment.withheld",
-        by=by,
-        subject=str(version),
-        model=version.model,
-        after={"environment": environment.name, "deployment": failed.pk},
-        reason=f"It {'failed' if failed.state == DeploymentState.FAILED else 'was rolled back'} here before.",
-    )

@@ -1,7 +1,7 @@
 """What runs where, for pages and API: the matrix of models and environments, the history of a pair, where a version is.
 
 Declared is what the registry made live; reported is what an environment last said it runs. Where they differ there is
-drift. All of it in a constant number of queries.
+drift, and where what is live is no longer what the environment follows. All of it in a constant number of queries.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -19,6 +20,7 @@ from models_app.models import (
     Deployment,
     DeploymentState,
     Environment,
+    Follows,
     ModelVersion,
     RegisteredModel,
     Running,
@@ -29,6 +31,9 @@ from models_app.models.deployments import DeploymentQuerySet
 from .access import Actor, models_for
 from .deployments import deployments_for
 from .environments import environments_for, until
+
+# On a page of a model or version.
+PLACES = 50
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Cell:
             return str(DeploymentState.QUEUED)
         if self.last is not None and self.last.state == DeploymentState.FAILED:
             return str(DeploymentState.FAILED)
-        if self.drift:
+        if self.drift or self.astray:
             return "drift"
         if self.live is not None:
             return str(DeploymentState.LIVE)
@@ -68,6 +73,20 @@ class Cell:
         """The deployment that `state` speaks of; none where only a report is known."""
         ending = self.last if self.last is not None and self.last.state == DeploymentState.FAILED else None
         return self.under_way or self.queued or ending or self.live or self.last
+
+    @property
+    def astray(self) -> str:
+        """How what is live is not what is followed, in words."""
+        return astray(self.live) if self.live is not None else ""
+
+    @property
+    def held(self) -> str:
+        """Why what is queued waits for somebody though the environment starts by itself; nothing when it does not."""
+        return self.queued.held if self.queued is not None and not self.queued.released else ""
+
+    @property
+    def is_in_trouble(self) -> bool:
+        return bool(self.held) or self.state in ("failed", "drift")
 
     @cached_property
     def drift(self) -> str:
@@ -92,12 +111,28 @@ def drift(live: Deployment | None, running: Running | None) -> str:
     return ""
 
 
+def astray(deployment: Deployment) -> str:
+    """How what is live is not what its environment follows, in words; nothing where it is. Of a deployment that knows
+    (`with_followed`).
+    """
+    if not deployment.is_astray:
+        return ""
+    where, number = deployment.environment, deployment.followed_number
+    runs = f"runs v{deployment.version.number}"
+    if where.follows == Follows.STAGE:
+        return (
+            f"{runs}, {where.followed} is v{number}" if number else f"{runs}, nothing is in {where.followed}"
+        )
+    name = f"alias “{where.followed}”"
+    return f"{runs}, {name} is v{number}" if number else f"{runs}, {name} is gone"
+
+
 def waits_for(deployment: Deployment) -> str:
     """What a queued one waits for, in words; nothing for any other. `environment` is read."""
     if deployment.state != DeploymentState.QUEUED:
         return ""
     if not deployment.released:
-        return "somebody to start it"
+        return f"somebody to start it: {deployment.held}" if deployment.held else "somebody to start it"
     freeze = deployment.environment.freeze_at(timezone.now())
     if freeze is not None and not deployment.ignores_freeze:
         return f"the freeze to end at {until(freeze)}: {freeze['reason']}"
@@ -124,7 +159,8 @@ def deployed_models(
 ) -> RegisteredModelQuerySet:
     """The readable models that are or were deployed anywhere, or are reported to run; narrowed, by name.
 
-    In trouble is a model whose last deployment somewhere failed, or that drifts.
+    In trouble is a model whose last deployment somewhere failed or is held back, that drifts, or runs what its
+    environment does not follow any more.
     """
     here = Q(environment__deleted_at=None)
     if environment is not None:
@@ -133,19 +169,64 @@ def deployed_models(
     reported = Running.objects.filter(here, model=OuterRef("pk"))
     found = models_for(actor).filter(Exists(there) | Exists(reported)).select_related("team")
     if in_trouble:
-        newer = Deployment.objects.filter(
-            model=OuterRef("model"), environment=OuterRef("environment"), pk__gt=OuterRef("pk")
-        ).exclude(state=DeploymentState.SUPERSEDED)
-        failed = Deployment.objects.filter(here, ~Exists(newer), state=DeploymentState.FAILED)
         drifts = drifting(by=actor).filter(here)
         found = found.filter(
-            Q(pk__in=failed.order_by().values("model")) | Q(pk__in=drifts.order_by().values("model"))
+            Q(pk__in=troubled(Deployment.objects.filter(here)).order_by().values("model"))
+            | Q(pk__in=drifts.order_by().values("model"))
         )
     if team:
         found = found.filter(team__slug=team)
     for word in words.split()[:20]:
         found = found.filter(name__icontains=word)
     return found.order_by("name")
+
+
+def troubled(rows: DeploymentQuerySet) -> DeploymentQuerySet:
+    """Those of these deployments to look at: failed last, held back, or live where they should not be."""
+    found: DeploymentQuerySet = rows.filter(
+        Q(pk__in=_keys(rows.failed_last()))
+        | Q(pk__in=_keys(rows.held_back()))
+        | Q(pk__in=_keys(rows.astray()))
+    )
+    return found
+
+
+def _keys(rows: DeploymentQuerySet) -> QuerySet[Deployment, Any]:
+    return rows.order_by().values("pk")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A deployment at a glance: its state, `drift` for what is live and should not be, and what is wrong; nothing when
+    it is well.
+    """
+
+    deployment: Deployment
+    state: str
+    told: str
+
+
+def trouble_of(model: RegisteredModel) -> list[Standing]:
+    """What is wrong where a model is deployed, by environment; what reports say is on the page of deployments."""
+    return _standing(troubled(Deployment.objects.filter(model=model, environment__deleted_at=None)))
+
+
+def places_of(version: ModelVersion) -> list[Standing]:
+    """Where a version is live, and where it failed last, or is held back, by environment."""
+    rows = Deployment.objects.filter(version=version, environment__deleted_at=None)
+    return _standing(rows.filter(Q(state=DeploymentState.LIVE) | Q(pk__in=_keys(troubled(rows)))))
+
+
+def _standing(rows: DeploymentQuerySet) -> list[Standing]:
+    rows = rows.with_followed().select_related("version", "environment").order_by("environment__name", "-pk")
+    found = []
+    for one in rows[:PLACES]:
+        told = {DeploymentState.LIVE: astray(one), DeploymentState.FAILED: one.failure}.get(
+            DeploymentState(one.state), f"waits for {waits_for(one)}"
+        )
+        is_adrift = one.state == DeploymentState.LIVE and bool(told)
+        found.append(Standing(one, "drift" if is_adrift else str(one.state), told))
+    return found
 
 
 def matrix(
@@ -180,7 +261,8 @@ def _newest_of(models: list[RegisteredModel], environments: list[Environment]) -
     pairs = Deployment.objects.filter(model__in=models, environment__in=environments)
     last = pairs.exclude(state=DeploymentState.SUPERSEDED).order_by().values("model", "environment")
     rows = pairs.filter(Q(state__in=CURRENT) | Q(pk__in=last.annotate(newest=Max("pk")).values("newest")))
-    found: DeploymentQuerySet = rows.select_related("version__manifest", "rollback_target", "by")
+    related = ("version__manifest", "environment", "rollback_target", "by")
+    found: DeploymentQuerySet = rows.with_followed().select_related(*related)
     return found.order_by("pk")
 
 
@@ -206,7 +288,7 @@ class Counted:
 
 
 def with_counts(environments: Iterable[Environment], *, by: Actor) -> list[Counted]:
-    """Each with its counts, in two queries."""
+    """Each with its counts, in three queries."""
     shown = list(environments)
     rows = Deployment.objects.filter(environment__in=shown, model__in=models_for(by), state__in=CURRENT)
     states = (
@@ -220,6 +302,9 @@ def with_counts(environments: Iterable[Environment], *, by: Actor) -> list[Count
     counts = {pk: (live, on_the_way) for pk, live, on_the_way in states}
     adrift = drifting(by=by).filter(environment__in=shown).order_by().values_list("environment")
     drifts = dict(adrift.annotate(count=Count("pk")))
+    strays = Deployment.objects.filter(environment__in=shown, model__in=models_for(by)).astray()
+    for pk, count in strays.order_by().values_list("environment").annotate(count=Count("pk")):
+        drifts[pk] = drifts.get(pk, 0) + count
     return [Counted(one, *counts.get(one.pk, (0, 0)), drifts.get(one.pk, 0)) for one in shown]
 
 
@@ -227,7 +312,8 @@ def serving(versions: Iterable[ModelVersion]) -> dict[int, list[Deployment]]:
     """Where each of these versions is live, by its primary key."""
     found: dict[int, list[Deployment]] = {}
     rows = Deployment.objects.live().filter(version__in=list(versions), environment__deleted_at=None)
-    for one in rows.select_related("environment", "rollback_target").order_by("environment__name"):
+    related = ("version", "environment", "rollback_target")
+    for one in rows.with_followed().select_related(*related).order_by("environment__name"):
         found.setdefault(one.version_id, []).append(one)
     return found
 

@@ -32,6 +32,7 @@ from . import audit, deployment_failures, environments, lifecycle, prepared
 from . import deployment_steps as steps
 from .access import Actor, Right, models_for, require, require_reading
 from .errors import Conflict, Forbidden, Invalid, NotFound, NothingToDo
+from .metadata import clean_text
 
 # --- reading --------------------------------------------------------------------------------------------------
 
@@ -39,7 +40,7 @@ from .errors import Conflict, Forbidden, Invalid, NotFound, NothingToDo
 def deployments_for(actor: Actor) -> DeploymentQuerySet:
     """Deployments of the models that the actor may read, newest first. Raises Unauthenticated, Forbidden."""
     require_reading(actor)
-    rows = Deployment.objects.select_related(
+    rows = Deployment.objects.with_followed().select_related(
         "version__manifest",
         "version__model__team",
         "environment__team",
@@ -110,8 +111,7 @@ def deploy(
         version = lifecycle.lock_version(version)
         environment = _there(environment)
         environments.require_deploying(environment, version.model, by=by)
-        if not environments.takes(environment, version.model):
-            raise Conflict(f"{environment} takes models of team {environment.for_team} only.")
+        environments.require_taking(environment, version.model)
         _require_let_in(version, environment)
         _require_thawed(environment, by=by, reason=reason, past_freeze=past_freeze)
         return steps.queue(
@@ -206,6 +206,32 @@ def _require_thawed(environment: Environment, *, by: Actor, reason: str, past_fr
         raise Invalid("reason", "Say why it cannot wait: whoever asked for the freeze will ask.")
 
 
+def take_down(environment: Environment, *, by: Actor, reason: str = "") -> None:
+    """Take an environment away; what ran there stays on record. Raises Conflict while anything is deployed or waits
+    there, unless a reason is given: then that is over. Raises Forbidden, NotFound.
+    """
+    reason = clean_text("reason", reason, limit=2_000, lines=True)
+    there = Deployment.objects.filter(environment=environment, state__in=CURRENT)
+    with transaction.atomic():
+        # Models first, as everywhere; what comes there meanwhile is found below.
+        for model in RegisteredModel.objects.filter(deployments__in=there).distinct().order_by("pk"):
+            lifecycle.lock(model)
+        current = environments.locked(environment)
+        require(by, Right.MANAGE_TEAM, current.team)
+        rows = list(there.select_related("version__model", "version__manifest").order_by("pk"))
+        if rows and not reason:
+            raise Conflict(
+                f"{len(rows)} deployments are in {current}, live or on their way.",
+                next_step="Give a reason if it is gone with all that runs there.",
+            )
+        for one in rows:
+            one.environment, was_live = current, one.state == DeploymentState.LIVE
+            steps.supersede(one, by=by, why=f"The environment was deleted: {reason}")
+            if was_live:
+                steps.serves_no_more(one)
+        environments.remove(current, by=by, reason=reason, deployments=len(rows))
+
+
 def roll_back(
     model: RegisteredModel,
     environment: Environment | None = None,
@@ -217,7 +243,8 @@ def roll_back(
     """Go back, in one environment or in all that have the same version, at once and also in a freeze.
 
     What is under way there counts as failed. With `move_stage`, as unless told for all environments, the stage or alias
-    goes back too. Raises Invalid without a reason, Forbidden, Conflict when there is nothing to go back to.
+    goes back too, and where an environment follows it, it decides what to go back to. Raises Invalid without a reason,
+    Forbidden, Conflict when there is nothing to go back to.
     """
     reason = lifecycle.clean_reason(reason)
     if not reason:
@@ -229,26 +256,38 @@ def roll_back(
             raise _nothing_to_roll_back(model, environment)
         for one in going:
             environments.require_deploying(one.environment, model, by=by)
-        if environment is not None and going[0].rollback_target is None:
-            raise Conflict(
-                f"{going[0].version} has nothing to go back to in {environment}.",
-                next_step="Deploy another version.",
-            )
-        made = [
-            deployment_failures.go_back(one, by=by, reason=reason) for one in going if one.rollback_target
-        ]
-        if move_stage or (move_stage is None and environment is None):
+        moves = environment is None if move_stage is None else move_stage
+        known = [one.pk for one in _on_the_way_back(model)]
+        if moves:
             for one in going:
                 # Read anew: what was taken back for one environment may be so for the next.
                 one.version = lifecycle.lock_version(one.version)
                 deployment_failures.take_back(one, by=by, reason=reason)
+        goes = {one.environment_id for one in _on_the_way_back(model)}
+        for one in going:
+            if one.rollback_target is not None and one.environment_id not in goes:
+                deployment_failures.go_back(one, by=by, reason=reason)
+        made = list(_on_the_way_back(model).exclude(pk__in=known).order_by("pk"))
         if not made:
-            raise Conflict(f"{model.name} has nothing to go back to anywhere.")
+            where = environment or "any environment"
+            raise Conflict(
+                f"{going[0].version} has nothing to go back to in {where}.",
+                next_step="Deploy another version.",
+            )
         return made
 
 
+def _on_the_way_back(model: RegisteredModel) -> QuerySet[Deployment]:
+    return (
+        present()
+        .filter(model=model, kind=DeploymentKind.ROLLBACK)
+        .exclude(state=DeploymentState.LIVE)
+        .select_related("environment", "version__model")
+    )
+
+
 def _nothing_to_roll_back(model: RegisteredModel, environment: Environment | None) -> Conflict:
-    back = present().filter(model=model, kind=DeploymentKind.ROLLBACK).exclude(state=DeploymentState.LIVE)
+    back = _on_the_way_back(model)
     if environment is not None:
         back = back.filter(environment=environment)
     where = f" in {environment}" if environment else ""
@@ -277,10 +316,8 @@ def going_back(model: RegisteredModel, environment: Environment | None) -> list[
         one.model = one.version.model = model
         if one.environment_id not in newest or one.is_unfinished:
             newest[one.environment_id] = one
-    busy = Deployment.objects.filter(
-        model=model, kind=DeploymentKind.ROLLBACK, state__in=(DeploymentState.QUEUED, *UNFINISHED)
-    ).values_list("environment", flat=True)
-    found = [one for pk, one in sorted(newest.items()) if pk not in set(busy)]
+    busy = {one.environment_id for one in _on_the_way_back(model)}
+    found = [one for pk, one in sorted(newest.items()) if pk not in busy]
     if environment is not None or not found:
         return found
     current = lifecycle.current_production(model)

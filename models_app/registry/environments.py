@@ -14,9 +14,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from models_app.models import (
-    CURRENT,
     DeployKind,
-    Deployment,
     Environment,
     Follows,
     ModelTag,
@@ -98,26 +96,47 @@ def freezes_ahead(environment: Environment) -> list[dict[str, Any]]:
     return sorted((one for one in known if one["until"] > now), key=lambda one: one["from"])
 
 
-def following(model: RegisteredModel, follows: str, followed: str) -> list[Environment]:
-    """The environments that take this model when something comes into a stage or an alias is set: one query."""
+def taking(model: RegisteredModel, **which: Any) -> list[Environment]:
+    """The environments that take this model, of those which are so: by name, team and tag. One query."""
     if model.is_prompt:
         return []
     tagged = ModelTag.objects.filter(model=model.pk, key=OuterRef("tag_key"))
-    found = Environment.objects.filter(
+    found = with_teams().filter(
         Q(for_team=None) | Q(for_team=model.team_id),
         Q(tag_key="")
         | Q(Exists(tagged), tag_value="")
         | Q(Exists(tagged.filter(value=OuterRef("tag_value")))),
-        deleted_at=None,
-        follows=follows,
-        followed=followed,
+        **which,
     )
     return [one for one in found.order_by("pk") if fnmatchcase(model.name, one.name_pattern)]
 
 
+def following(model: RegisteredModel, follows: str, followed: str) -> list[Environment]:
+    """The environments that take this model when something comes into a stage or an alias is set: one query."""
+    return taking(model, follows=follows, followed=followed)
+
+
 def takes(environment: Environment, model: RegisteredModel) -> bool:
-    """Whether a model may come here at all: an environment of a team is for that team's models."""
-    return not model.is_prompt and environment.for_team_id in (None, model.team_id)
+    """Whether a model may come here at all."""
+    return bool(taking(model, pk=environment.pk))
+
+
+def require_taking(environment: Environment, model: RegisteredModel) -> None:
+    """Raises Conflict unless it `takes` the model."""
+    if takes(environment, model):
+        return
+    which = [
+        f"of team {environment.for_team}" if environment.for_team else "",
+        f"named {environment.name_pattern}" if environment.name_pattern != "*" else "",
+        f"tagged {environment.tag_key}={environment.tag_value}".rstrip("=") if environment.tag_key else "",
+    ]
+    wanted = ", ".join(one for one in which if one)
+    raise Conflict(
+        f"{environment} does not take {model.name}: only models {wanted}."
+        if wanted
+        else f"{environment} does not take {model.name}.",
+        next_step="See what each environment takes under Deployments → Environments.",
+    )
 
 
 def until(freeze: Mapping[str, Any]) -> str:
@@ -232,7 +251,7 @@ def change(environment: Environment, *, by: Actor, reason: str = "", **fields: A
         # Looks names up, which may take a while: nothing is locked yet.
         _check_where(planned)
     with transaction.atomic():
-        return _change(_locked(environment), fields, by=by, reason=reason)
+        return _change(locked(environment), fields, by=by, reason=reason)
 
 
 def _change(current: Environment, fields: Mapping[str, Any], *, by: Actor, reason: str) -> Environment:
@@ -257,43 +276,22 @@ def _change(current: Environment, fields: Mapping[str, Any], *, by: Actor, reaso
     return current
 
 
-@transaction.atomic
-def take_down(environment: Environment, *, by: Actor, reason: str = "") -> None:
-    """Take an environment away; what ran there stays on record. Raises Conflict while anything is deployed or waits
-    there, unless a reason is given: then that is over. Raises Forbidden, NotFound.
-    """
-    current = _locked(environment)
-    require(by, Right.MANAGE_TEAM, current.team)
-    reason = clean_text("reason", reason, limit=2_000, lines=True)
-    there = Deployment.objects.filter(environment=current, state__in=CURRENT)
-    count = there.count()
-    if count and not reason:
-        raise Conflict(
-            f"{count} deployments are in {current}, live or on their way.",
-            next_step="Give a reason if it is gone with all that runs there.",
-        )
-    now = timezone.now()
-    there.update(
-        state="superseded",
-        ended_at=now,
-        due_at=None,
-        next_check_at=None,
-        lease_until=None,
-        failure=f"The environment was deleted: {reason}",
-    )
-    current.deleted_at = current.updated_at = now
-    current.save(update_fields=["deleted_at", "updated_at"])
+def remove(environment: Environment, *, by: Actor, reason: str, deployments: int) -> None:
+    """Mark a locked one as deleted; what was deployed there, deployments.py has ended."""
+    environment.deleted_at = environment.updated_at = timezone.now()
+    environment.save(update_fields=["deleted_at", "updated_at"])
     audit.record(
         "environment.deleted",
         by=by,
-        subject=current.name,
-        before={**shown(current), "deployments": count},
+        subject=environment.name,
+        before={**shown(environment), "deployments": deployments},
         reason=reason,
     )
-    events.emit("environment.deleted", payload={"environment": current.name})
+    events.emit("environment.deleted", payload={"environment": environment.name})
 
 
-def _locked(environment: Environment) -> Environment:
+def locked(environment: Environment) -> Environment:
+    """It as it is now, its row held till the transaction ends. Raises NotFound."""
     found = (
         Environment.objects.select_for_update(of=("self",))
         .select_related("team", "for_team", "deploy_team")

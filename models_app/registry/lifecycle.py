@@ -21,7 +21,7 @@ from models_app.models import (
 )
 from models_app.models.catalog import ModelVersionQuerySet
 
-from . import audit, deployment_steps, events, prepared, retraining
+from . import audit, deployment_follows, events, prepared, retraining
 from .access import Actor, Right, get_model, may_on, require_on, require_reading, versions_for
 from .errors import Conflict, Invalid, NotFound, NothingToDo
 from .metadata import clean_text
@@ -258,7 +258,7 @@ def _change(
     )
     if to == Stage.PRODUCTION:
         retraining.entered_production(version, transition, by=by)
-    deployment_steps.followed_stage(version, transition, by=by)
+    deployment_follows.followed_stage(version, transition, by=by, is_guarded=bool(policy))
     return transition
 
 
@@ -333,7 +333,7 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
         transition = _change(
             current, to=Stage.ARCHIVED, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts
         )
-        deployment_steps.stayed_in_stage(target, transition, by=by)
+        deployment_follows.stayed_in_stage(target, transition, by=by)
     else:
         transition = _change(
             target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts
@@ -394,7 +394,7 @@ def point_alias(version: ModelVersion, name: str, by: Actor, *, is_rollback: boo
         after={name: version.number},
     )
     events.emit("alias.set", model=version.model, payload=_of_alias(version, name))
-    deployment_steps.followed_alias(version, name, by=by, former=former, is_rollback=is_rollback)
+    deployment_follows.followed_alias(version, name, by=by, former=former, is_rollback=is_rollback)
     return alias
 
 
@@ -449,7 +449,7 @@ def drop_alias(alias: Alias, version: ModelVersion, by: Actor) -> None:
         after={alias.name: None},
     )
     events.emit("alias.deleted", model=version.model, payload=_of_alias(version, alias.name))
-    deployment_steps.unfollowed_alias(version, alias.name, by=by)
+    deployment_follows.unfollowed_alias(version, alias.name, by=by)
 
 
 def touch_version(version: ModelVersion) -> None:

@@ -212,6 +212,13 @@ def _deployment_failed(case: Happening) -> str:
     return f"Failed in {where}: {what}"
 
 
+def _deployment_held(case: Happening) -> str:
+    facts = case.facts
+    if not facts.get("held"):
+        return ""
+    return f"Waits to be started in {facts['environment']}: {case.model.name} v{facts['version']}, {facts['held']}"
+
+
 def _deployment_back(case: Happening) -> str:
     facts = case.facts
     target = facts["rollback_target"]
@@ -255,6 +262,7 @@ RULES: dict[str, tuple[Who, Callable[[Happening], str]]] = {
     ),
     "promotion.review_due": (_later_reviewers, _line("An emergency still waits for its review: {what}")),
     "promotion.reviewed_after": (_taking_part, _line("Emergency reviewed by {who}: {what}")),
+    "deployment.queued": (_deploying, _deployment_held),
     "deployment.failed": (_deploying, _deployment_failed),
     "deployment.rolled_back": (_deploying, _deployment_back),
     drift_events.DRIFTED: (_owners, _drifted),

@@ -85,10 +85,7 @@ def observe(deployment: Deployment, *, by: Actor, observations: Iterable[Any]) -
             [Observation(series=series[p.name, p.feature], at=p.at, value=p.value) for p in new]
         )
         touched = _count(new, series)
-        if new:
-            incident = drift.judge(current, touched, by=by)
-        else:
-            incident = drift.found_in({series[p.name, p.feature].pk for p in points})
+        incident = drift.judge(current, touched, by=by)
     return Observed(len(new), len(points) - len(new), incident)
 
 

@@ -192,8 +192,10 @@ def _told(
         "may_call_off": may_deploy and shown.state == DeploymentState.QUEUED,
         "may_roll_back": may_deploy
         and shown.rollback_target_id is not None
-        and (shown.is_unfinished or shown.state == DeploymentState.LIVE)
-        and shown.kind != DeploymentKind.ROLLBACK,
+        and (
+            shown.state == DeploymentState.LIVE
+            or (shown.is_unfinished and shown.kind != DeploymentKind.ROLLBACK)
+        ),
         "may_repeat": may_deploy
         and environment.deleted_at is None
         and shown.state in (DeploymentState.FAILED, DeploymentState.ROLLED_BACK),
@@ -316,12 +318,7 @@ def order(request: PageRequest, name: str, rev: str) -> HttpResponse:
     """Deploy a version by hand: one that failed once more, or where nothing followed it."""
     shown = get_version(name, rev, by=request.actor)
     there = environments.environments_for(request.actor)
-    allowed = [
-        one.pk
-        for one in there
-        if environments.takes(one, shown.model)
-        and environments.may_deploy(one, shown.model, by=request.actor)
-    ]
+    allowed = [one.pk for one in deployment_plans.open_to(shown, by=request.actor)]
     # Of what is sent the verb decides.
     choices = there if request.method == "POST" else there.filter(pk__in=allowed)
     form = OrderForm(posted(request), initial=request.GET, there=choices)

@@ -17,6 +17,7 @@ from models_app.registry import (
     card_template,
     cards,
     catalog,
+    deployment_views,
     holds,
     incidents,
     lifecycle,
@@ -61,6 +62,7 @@ def frame(request: PageRequest, model: RegisteredModel, tab: str) -> dict[str, A
         "may_edit": may_on(actor, Right.EDIT_MODEL, model),
         "tags": list(model.tags.all()),
         "incident": incidents.unresolved(model),
+        "troubles": deployment_views.trouble_of(model),
     }
 
 

@@ -105,7 +105,7 @@ def show(
         "may_delete": may_on(actor, Right.DELETE, model),
         "may_bundle": bundles.may_take(shown, by=actor),
         "groups": _groups(shown),
-        "serving": deployment_views.serving([shown]).get(shown.pk, []),
+        "places": deployment_views.places_of(shown),
         "signature": signatures.parts(shown.signature),
         "environment": _environment(files),
         "metric_rows": metrics.against(shown, reference),

@@ -160,11 +160,13 @@ def test_failure_goes_back_moves_the_stage_and_does_not_try_again(people, model)
     report(one, "live", people)
     assert states(one) == [(1, "superseded"), (2, "rolled_back"), (1, "live")]
     assert emitted("deployment.rolled_back")["version"] == 2
+    report(other, "live", people)
     promotions.move(v2, to=Stage.PRODUCTION, by=people.carol, reason="again")
-    assert states(one)[-1] == (1, "live")
-    assert AuditEvent.objects.filter(verb="deployment.withheld").count() == 1
+    assert states(one)[-1] == (2, "queued")
+    # There it was well.
+    assert states(other)[-1] == (2, "deploying")
     deployments.deploy(v2, one, by=people.alice, reason="It was the disk.")
-    assert states(one)[-1] == (2, "deploying")
+    assert states(one)[-2:] == [(2, "superseded"), (2, "deploying")]
 
 
 def test_nothing_goes_back_to_what_has_failed(people, model):
@@ -207,7 +209,7 @@ def test_what_runs_or_is_gone_back_to_cannot_be_deleted(people, model):
     promotions.move(v2, to=Stage.ARCHIVED, by=people.carol)
     with pytest.raises(Conflict, match="deployed in eu, and would be rolled back to v1"):
         catalog.delete_version(v1, by=people.alice)
-    environments.take_down(environment, reason="The site is closed.", by=people.root)
+    deployments.take_down(environment, reason="The site is closed.", by=people.root)
     catalog.delete_model(model, by=people.alice)
 
 

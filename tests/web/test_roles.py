@@ -293,7 +293,7 @@ def sent(pages, people, ids, who=WHO):
 
 def retire(name, people):
     for environment in environments.environments_for(people.root):
-        environments.take_down(environment, by=people.root, reason="Gone.")
+        deployments.take_down(environment, by=people.root, reason="Gone.")
     model = get_model(name, by=people.root)
     for version in model.versions.filter(stage__in=[Stage.PRODUCTION, Stage.STAGING]):
         promotions.move(version, to=Stage.ARCHIVED, by=people.root)

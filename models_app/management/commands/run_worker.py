@@ -50,8 +50,7 @@ class Command(BaseCommand):
         try:
             sender.begin()
             dispatcher.begin()
-            watch.begin()
-            self._keep_going(stop, post, keeper, verifiers)
+            self._keep_going(stop, post, keeper, verifiers, watch)
         finally:
             dispatcher.end()
             watch.end()
@@ -81,6 +80,7 @@ class Command(BaseCommand):
         post: Post,
         keeper: Housekeeper,
         verifiers: Verifiers,
+        watch: deployments.Watch,
     ) -> None:
         next_tidy = next_keep_up = 0.0
         prover = Prover()
@@ -97,6 +97,7 @@ class Command(BaseCommand):
                     if not more:
                         prover.begin()
                         keeper.begin()
+                watch.begin()
                 verifiers.begin()
                 post.begin()
             except Exception:
