@@ -1,5 +1,6 @@
 // <deployment-follow data-url="…">: while a deployment goes on, its state and steps are replaced as they change and new lines
-// of its log are added, so that who listens hears only what is new. It ends with the deployment.
+// of its log are added, so that who listens hears only what is new. It ends with the deployment. With data-at-end its log
+// is shown from its end, which says why it failed.
 (() => {
   const EVERY = 1500;
   const SLOWEST = 15000;
@@ -7,6 +8,8 @@
   customElements.define("deployment-follow", class extends HTMLElement {
     connectedCallback() {
       this.pause = EVERY;
+      const log = this.part("lines");
+      if (this.dataset.atEnd !== undefined) log.scrollTop = log.scrollHeight;
       if (this.dataset.url) this.next();
     }
 

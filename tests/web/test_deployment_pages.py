@@ -45,7 +45,7 @@ def test_a_failure_is_told_with_its_moments_and_what_its_log_kept(pages, people,
     steps = [" ".join("".join(text).split()) for tag, _, text in shown.elements if tag == "li"]
     ended = [step for step in steps if step.startswith(("Failed", "Rolled back"))]
     assert ended == ["Failed1 minute ago", "Rolled backjust now"]
-    assert "800 earlier lines; of 1050 lines 50 in the middle are not kept" in shown.text()
+    assert "800 earlier lines. Of 1050 lines 50 in the middle are not kept" in shown.text()
     whole = page(pages.dave.get(f"/deployments/{failed.pk}/?lines=all")).text()
     assert whole.index("failed 99") < whole.index("50 lines left out here") < whole.index("more of failed")
     assert "failed 149" not in whole
