@@ -31,9 +31,9 @@ from models_app.registry import (
 from models_app.registry.access import get_model
 
 from . import fields
-from .base import Door, Listing, address, refuse_unknown
+from .base import Door, Listing, address, refuse_unknown, site
 from .deployments import NUMBER
-from .parsing import Strict, Switch, Text
+from .parsing import Moment, Number, Strict, Switch, Text
 from .schema import WRITE, operation
 
 TAG = "Monitoring"
@@ -59,8 +59,8 @@ class ObservationIn(Strict):
 
     name = Text(min_length=1, max_length=100, help_text="What: traffic, latency_p95_ms, error_rate, psi, …")
     feature = Text(required=False, max_length=200, help_text="Of which feature, where it is of one.")
-    at = serializers.DateTimeField(required=False, help_text="When; now unless given.")
-    value = serializers.FloatField(help_text="A finite number.")
+    at = Moment(required=False, help_text="When, with its time zone; now unless given.")
+    value = Number(help_text="A finite number.")
 
 
 class ObservationsIn(Strict):
@@ -198,7 +198,7 @@ def _limits(*, required: bool) -> dict[str, serializers.Field]:
         "comparison": serializers.ChoiceField(
             Comparison.choices, required=False, help_text="Which side is beyond; above unless given."
         ),
-        "value": serializers.FloatField(required=required, help_text="A finite number."),
+        "value": Number(required=required, help_text="A finite number."),
         "in_a_row": serializers.IntegerField(
             required=False,
             min_value=1,
@@ -407,7 +407,7 @@ class IncidentSerializer(serializers.ModelSerializer):
 
     @extend_schema_field(serializers.URLField())
     def get_page(self, incident: Incident) -> str:
-        return addresses.absolute(addresses.of_incident(incident.pk))
+        return site(self.context["request"]) + addresses.of_incident(incident.pk)
 
 
 class IncidentFilter(filters.FilterSet):

@@ -38,6 +38,9 @@ class WebhookSerializer(serializers.ModelSerializer):
         source="model_patterns", child=serializers.CharField(), help_text="Patterns of names; none: all."
     )
     stages = serializers.ListField(child=serializers.CharField(), help_text="None: all.")
+    environments = serializers.ListField(
+        child=serializers.CharField(), help_text="Names of environments; none: all."
+    )
     created_by = fields.person("created_by")
 
     class Meta:
@@ -53,6 +56,7 @@ class WebhookSerializer(serializers.ModelSerializer):
             "events",
             "models",
             "stages",
+            "environments",
             "status",
             "pause_reason",
             "failing_since",
@@ -97,7 +101,15 @@ def _filters() -> dict[str, serializers.Field]:
         "stages": serializers.ListField(
             child=serializers.ChoiceField(Stage.choices),
             required=False,
-            help_text="Only of moves from or to these; what is about no stage comes all the same. None: all.",
+            help_text="Only of moves from or to these, and of deployments in environments that follow these; what is "
+            "about no stage comes all the same. None: all.",
+        ),
+        "environments": serializers.ListField(
+            child=Text(max_length=63),
+            required=False,
+            max_length=hook_fields.MAX_ENVIRONMENTS,
+            help_text="Only of deployments and incidents in these; what is about no environment comes all the same. "
+            "None: all.",
         ),
     }
 

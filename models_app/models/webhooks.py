@@ -33,7 +33,8 @@ class Webhook(models.Model):
     """An address that wants to know. Without a team it hears of every model, else of the team's.
 
     `events` are names in the words of its scheme (`model_version.created`). `model_patterns` are globs of names,
-    `stages` what an event's stages must be among; empty ones let everything through. Secrets are kept encrypted; a
+    `stages` what an event's stages must be among, `environments` what its environment must be among; empty ones let
+    everything through. Secrets are kept encrypted; a
     former one signs too until its time is over. A paused hook is told nothing, but what happens waits for it.
     """
 
@@ -50,6 +51,7 @@ class Webhook(models.Model):
     events = models.JSONField(default=list)
     model_patterns = models.JSONField(default=list, blank=True)
     stages = models.JSONField(default=list, blank=True)
+    environments = models.JSONField(default=list, blank=True)
     secret = models.TextField(blank=True, editable=False, help_text="Encrypted.")
     former_secret = models.TextField(blank=True, editable=False, help_text="Encrypted.")
     former_secret_until = models.DateTimeField(null=True, editable=False)

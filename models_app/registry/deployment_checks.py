@@ -1,10 +1,17 @@
-"""What deployments need of the clock: time that runs out, health that is asked for, freezes that end."""
+"""What deployments need of the clock: time that runs out, health that is asked for, freezes that end.
+
+Whose health is asked for here is failed by nothing but a check: one that was made when its window was over, and said
+no. So a worker that was away, or had much to do, fails nothing that is healthy.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from django.db.models import F
+from django.db.models import Case, Exists, F, OuterRef, Value, When, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from models_app.models import DeployKind, Deployment, DeploymentState
@@ -18,28 +25,34 @@ from .errors import NotFound
 
 CHECK_EVERY = timedelta(seconds=3)
 # Longer than a check takes: then its worker is gone.
-CHECKING = timedelta(seconds=30)
+CHECKING = timedelta(seconds=15)
 HEALTHY_AFTER = 2
 AT_ONCE = 100
+# So many of an environment are looked at for one that may be asked for now.
+LOOKED_AT = 32
+
+
+def fail_doomed() -> int:
+    """Fail what waits though it can never start; returns how many."""
+    doomed = Deployment.objects.filter(state=DeploymentState.QUEUED, environment__deleted_at=None)
+    doomed = doomed.exclude(failure="").select_related("model").order_by("id")
+    return sum(_fail(one, one.failure) for one in doomed[:AT_ONCE])
 
 
 def fail_late() -> int:
-    """Fail what has taken too long, and what waits though it can never start; returns how many."""
-    doomed = Deployment.objects.filter(state=DeploymentState.QUEUED, environment__deleted_at=None)
-    doomed = doomed.exclude(failure="").select_related("model").order_by("id")
-    count = sum(_fail(one, one.failure) for one in doomed[:AT_ONCE])
-    late = Deployment.objects.unfinished().filter(due_at__lte=timezone.now()).order_by("due_at")
-    return count + sum(_fail_late(one) for one in late.select_related("model")[:AT_ONCE])
+    """Fail what has taken too long, unless a check decides; returns how many."""
+    late = Deployment.objects.unfinished().filter(due_at__lte=timezone.now(), next_check_at=None)
+    return sum(_fail_late(one) for one in late.select_related("model").order_by("due_at")[:AT_ONCE])
 
 
 def _fail_late(deployment: Deployment) -> int:
     try:
         with held(deployment) as current:
-            if not current.is_unfinished or current.due_at is None or current.due_at > timezone.now():
+            is_late = current.due_at is not None and current.due_at <= timezone.now()
+            if not current.is_unfinished or not is_late or current.next_check_at is not None:
                 return 0
             if current.state == DeploymentState.VERIFYING:
-                said = f" The last check said: {current.last_check}" if current.last_check else ""
-                why = f"Not healthy within {current.environment.health_window} seconds.{said}"
+                why = f"Not healthy within {current.environment.health_window} seconds."
             else:
                 why = f"No word of success within {current.environment.timeout} seconds."
             fail(current, by=Actor.system(), why=why)
@@ -62,8 +75,11 @@ def _fail(deployment: Deployment, why: str) -> int:
 
 def start_waiting() -> int:
     """Start what could not be started before and can now, after a freeze for one; returns how many."""
+    busy = Deployment.objects.unfinished().filter(
+        model=OuterRef("model"), environment=OuterRef("environment")
+    )
     waiting = Deployment.objects.filter(
-        state=DeploymentState.QUEUED, released=True, environment__deleted_at=None
+        ~Exists(busy), state=DeploymentState.QUEUED, released=True, environment__deleted_at=None
     ).exclude(environment__kind=DeployKind.AGENT)
     now, count = timezone.now(), 0
     for one in waiting.select_related("model", "environment").order_by("id"):
@@ -80,55 +96,103 @@ def start_waiting() -> int:
 # --- health ---------------------------------------------------------------------------------------------------
 
 
-def due_checks(*, limit: int) -> list[Deployment]:
-    """Deployments whose health is to be asked for now; from here on it is ours to ask. Where nobody can be asked, that
-    is a failure.
-    """
-    now = timezone.now()
-    due = Deployment.objects.filter(state=DeploymentState.VERIFYING, next_check_at__lte=now)
-    rows = due.select_related("model", "version__model__team", "version__manifest", "environment")
-    return [
-        one
-        for one in rows.order_by("next_check_at")[:limit]
-        if _can_be_asked(one)
-        and Deployment.objects.filter(pk=one.pk, next_check_at=one.next_check_at).update(
-            next_check_at=now + CHECKING
-        )
-    ]
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A deployment whose health is ours to ask for, until somebody else may take it."""
+
+    deployment: Deployment
+    address: str
+    until: datetime
+
+    @property
+    def environment_id(self) -> int:
+        return self.deployment.environment_id
 
 
-def _can_be_asked(deployment: Deployment) -> bool:
-    try:
-        address_of(deployment)
-    except CannotFill as error:
-        _fail(deployment, f"{error.why} {error.next_step}")
-        return False
+def _any(check: Check) -> bool:
     return True
 
 
-def address_of(deployment: Deployment) -> str:
+def take_checks(
+    *, limit: int, but: Collection[int] = (), admit: Callable[[Check], bool] = _any
+) -> list[Check]:
+    """Up to so many checks that are due, from now on ours to make. What was seen healthy once comes first, then what
+    was never asked, then what waits longest. Where nobody can be asked, that is a failure. Leaves out the environments
+    in `but`; `admit` is asked for each.
+    """
+    now = timezone.now()
+    due = Deployment.objects.filter(state=DeploymentState.VERIFYING, next_check_at__lte=now)
+    due = due.exclude(environment__in=but)
+    if limit <= 0 or not due.exists():
+        return []
+    never = Case(When(last_check="", then=Value(0)), default=Value(1))
+    order = [F("healthy_in_a_row").desc(), never, F("next_check_at").asc()]
+    place = Window(RowNumber(), partition_by=["environment_id"], order_by=order)
+    rows = due.select_related("model", "version__model__team", "version__manifest", "environment")
+    taken: list[Check] = []
+    for one in rows.annotate(place=place).filter(place__lte=LOOKED_AT).order_by("place", "next_check_at"):
+        try:
+            check = Check(one, _address_of(one), now + CHECKING)
+        except CannotFill as error:
+            _fail(one, f"{error.why} {error.next_step}")
+            continue
+        if len(taken) < limit and admit(check) and _take(check):
+            taken.append(check)
+    return taken
+
+
+def _take(check: Check) -> bool:
+    """Whether it is ours and no other worker's."""
+    found = Deployment.objects.filter(
+        pk=check.deployment.pk,
+        state=DeploymentState.VERIFYING,
+        next_check_at=check.deployment.next_check_at,
+    )
+    return bool(found.update(next_check_at=check.until))
+
+
+def _address_of(deployment: Deployment) -> str:
     """Where a deployment's health is asked for. Raises CannotFill."""
     environment = deployment.environment
     return fill(environment.health_check, deployment.version, environment, address=deployment.endpoint)
 
 
-def checked(deployment: Deployment, *, healthy: bool, said: str) -> None:
-    """Note what a check said: after HEALTHY_AFTER good ones in a row it is live. Bad ones it may have till its window
-    is over.
+def checked(check: Check, *, healthy: bool, said: str, at: datetime, decides: bool = True) -> None:
+    """Note what a check that began at that moment said. After HEALTHY_AFTER good ones in a row it is live. Bad ones it
+    may have till its window is over: the first that begins then and `decides` fails it.
+
+    What is not ours any more is left alone.
     """
     said = said[:300]
-    row = Deployment.objects.filter(pk=deployment.pk, state=DeploymentState.VERIFYING)
-    row.update(
-        next_check_at=timezone.now() + CHECK_EVERY,
+    deployment, now = check.deployment, timezone.now()
+    again = now + CHECK_EVERY
+    if deployment.due_at is not None and deployment.due_at > now:
+        # The last one is made when the window ends.
+        again = min(again, deployment.due_at)
+    ours = Deployment.objects.filter(
+        pk=deployment.pk, state=DeploymentState.VERIFYING, next_check_at=check.until
+    )
+    if not ours.update(
+        next_check_at=again,
         last_check=said,
         healthy_in_a_row=F("healthy_in_a_row") + 1 if healthy else 0,
-    )
-    if not healthy:
+    ):
         return
+    is_over = deployment.due_at is not None and deployment.due_at <= at
+    if healthy or (is_over and decides):
+        _decide(deployment, said=said, healthy=healthy)
+
+
+def _decide(deployment: Deployment, *, healthy: bool, said: str) -> None:
     try:
         with held(deployment) as current:
-            is_due = current.state == DeploymentState.VERIFYING and current.healthy_in_a_row >= HEALTHY_AFTER
-            if is_due:
+            if current.state != DeploymentState.VERIFYING:
+                return
+            if not healthy:
+                window = current.environment.health_window
+                why = f"Not healthy within {window} seconds. The last check said: {said}"
+                fail(current, by=Actor.system(), why=why)
+            elif current.healthy_in_a_row >= HEALTHY_AFTER:
                 steps.go_live(current, by=Actor.system())
     except NotFound:
         return

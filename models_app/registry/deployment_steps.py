@@ -47,6 +47,8 @@ def facts(deployment: Deployment) -> dict[str, Any]:
         "environment": environment.name,
         "site": environment.site,
         "deployer": str(environment.kind),
+        # For who wants to hear of some stages only.
+        **({"stage": environment.followed} if environment.follows == Follows.STAGE else {}),
         "name": model.name,
         "flat_name": flat(model.name),
         "version": version.number,

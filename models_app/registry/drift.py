@@ -63,6 +63,12 @@ class Case:
         return max(one, other) if self.threshold.comparison == Comparison.ABOVE else min(one, other)
 
 
+def found_in(series: Iterable[int]) -> Incident | None:
+    """The incident that series are part of and that is not over."""
+    found = Incident.objects.filter(breaches__series__in=series)
+    return found.exclude(state=IncidentState.RESOLVED).first()
+
+
 def judge(deployment: Deployment, series: Iterable[ObservationSeries], *, by: Actor) -> Incident | None:
     """Open an incident on the model, or add to the open one, or end it; returns the one that is open now or was just
     ended. The model is locked; the queries do not grow with the batch.

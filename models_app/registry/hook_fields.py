@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from models_app import outbound
-from models_app.models import Stage, WebhookKind, WebhookScheme, WebhookStatus
+from models_app.models import Environment, Stage, WebhookKind, WebhookScheme, WebhookStatus
 
 from . import hook_events, secrets
 from .errors import FieldProblem, Invalid
@@ -21,6 +21,7 @@ MAX_DESCRIPTION = 5_000
 MAX_SECRET = 1_000
 MAX_PATTERNS = 20
 MAX_PATTERN = 256
+MAX_ENVIRONMENTS = 50
 # Standard Webhooks: how a secret is written, and how many bytes it may hold.
 SECRET_PREFIX = "whsec_"
 SECRET_BYTES = range(24, 65)
@@ -83,6 +84,8 @@ def _clean_field(name: str, value: Any, scheme: str, kind: str) -> dict[str, Any
         if unknown := [one for one in wanted if one not in Stage.values]:
             raise Invalid(name, f"There is no stage “{str(unknown[0])[:64]}”.")
         return {name: wanted}
+    if name == "environments":
+        return {name: _clean_environments(value)}
     raise Invalid(str(name)[:100], "There is no such field.")
 
 
@@ -190,3 +193,13 @@ def _clean_patterns(value: Iterable[Any]) -> list[str]:
     if len(patterns) > MAX_PATTERNS:
         raise Invalid("models", f"At most {MAX_PATTERNS} patterns.")
     return [pattern for pattern in patterns if pattern]
+
+
+def _clean_environments(value: Iterable[Any]) -> list[str]:
+    names = list(dict.fromkeys(clean_text("environments", one, limit=63) for one in value))
+    if len(names) > MAX_ENVIRONMENTS:
+        raise Invalid("environments", f"At most {MAX_ENVIRONMENTS}.")
+    there = Environment.objects.filter(name__in=names, deleted_at=None).values_list("name", flat=True)
+    if unknown := sorted({*names}.difference(there)):
+        raise Invalid("environments", f"There is no environment “{unknown[0]}”.")
+    return names

@@ -19,7 +19,7 @@ from django.utils import timezone
 from models_app.models import IdempotencyRecord, User
 
 from .access import Actor
-from .errors import Conflict, Invalid, Mismatch
+from .errors import ApprovalNeeded, AskedInstead, Conflict, Invalid, Mismatch
 
 KEEP = timedelta(hours=24)
 
@@ -46,7 +46,8 @@ def remember(key: str | None, *, by: Actor, fingerprint: str, work: Callable[[],
     """Do the work once per key and person, and give the same answer ever after (for 24 hours).
 
     Raises Invalid for a malformed key, Mismatch for one used for another request, Conflict while the first is still
-    under way, and whatever `work` raises, in which case nothing is remembered.
+    under way, and whatever `work` raises, in which case nothing is remembered. A refusal that asked somebody instead
+    (ApprovalNeeded, AskedInstead) keeps the request that it names.
     """
     if key is None or by.user is None:
         return work()
@@ -54,13 +55,21 @@ def remember(key: str | None, *, by: Actor, fingerprint: str, work: Callable[[],
         raise Invalid("Idempotency-Key", "1 to 255 printable ASCII characters.")
     if known := stored(key, by=by, fingerprint=fingerprint):
         return known
+    asked = None
     with transaction.atomic():
         record = _claim(key, user=by.user, fingerprint=fingerprint)
         if record is not None:
-            answer = work()
-            record.status, record.body = answer.status, answer.body
-            record.save(update_fields=["status", "body"])
-            return answer
+            try:
+                answer = work()
+            except (ApprovalNeeded, AskedInstead) as refusal:
+                record.delete()
+                asked = refusal  # Raised here it would take back what was asked.
+            else:
+                record.status, record.body = answer.status, answer.body
+                record.save(update_fields=["status", "body"])
+                return answer
+    if asked is not None:
+        raise asked
     # The claim waited for the first request to end: its answer is there now, unless it failed meanwhile.
     if known := stored(key, by=by, fingerprint=fingerprint):
         return known

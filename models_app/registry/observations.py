@@ -85,7 +85,10 @@ def observe(deployment: Deployment, *, by: Actor, observations: Iterable[Any]) -
             [Observation(series=series[p.name, p.feature], at=p.at, value=p.value) for p in new]
         )
         touched = _count(new, series)
-        incident = drift.judge(current, touched, by=by)
+        if new:
+            incident = drift.judge(current, touched, by=by)
+        else:
+            incident = drift.found_in({series[p.name, p.feature].pk for p in points})
     return Observed(len(new), len(points) - len(new), incident)
 
 

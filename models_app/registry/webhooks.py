@@ -31,7 +31,18 @@ from .errors import Damaged, Forbidden, Invalid, NotFound
 from .hook_fields import check_event, check_secret, clean, new_secret
 from .hook_sending import Attempt, send
 
-FIELDS = ("name", "url", "events", "description", "secret", "status", "ref", "models", "stages")
+FIELDS = (
+    "name",
+    "url",
+    "events",
+    "description",
+    "secret",
+    "status",
+    "ref",
+    "models",
+    "stages",
+    "environments",
+)
 # How long a former secret may go on signing.
 MAX_HOURS = 24 * 14
 

@@ -11,26 +11,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from models_app import outbound
 from models_app.registry import deliveries
 from models_app.registry.deliveries import Batch, Sent
 from models_app.registry.hook_sending import Attempt, send
 
-from .steady import keep_going
+from .hosts import Hosts
+from .steady import drained, keep_going
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 32
 # Of those, for hosts that are not known to be well.
 FOR_DOUBTFUL = 16
-FIRST_ROOM = 2
-MOST_ROOM = 8
 QUICK_MS = 2_000
 # Then others have their turn. With the time of one call it must stay below deliveries.LEASE.
 TURN = 15.0
@@ -86,60 +83,8 @@ def _log(sent: Sent) -> None:
     )
 
 
-@dataclass
-class Hosts:
-    """What this worker has seen of hosts: how many calls to each are under way, and how many may be."""
-
-    room: dict[str, int] = field(default_factory=dict)
-    busy: Counter[str] = field(default_factory=Counter)
-
-    def begins(self, host: str) -> None:
-        self.room.setdefault(host, FIRST_ROOM)
-        self.busy[host] += 1
-
-    def ends(self, host: str) -> None:
-        self.busy[host] -= 1
-        if not self.busy[host]:
-            del self.busy[host]
-
-    def saw(self, host: str, attempt: Attempt) -> None:
-        """Learn from an attempt: twice the room after a quick answer, one call at a time after trouble."""
-        is_well = attempt.reply is not None and not attempt.may_retry and attempt.duration_ms < QUICK_MS
-        room = self.room.get(host, FIRST_ROOM)
-        self.room[host] = min(room * 2, MOST_ROOM) if is_well else 1
-
-    def is_well(self, host: str) -> bool:
-        return self.room.get(host, 0) > FIRST_ROOM
-
-    def full(self) -> list[str]:
-        """Hosts that may not get one more."""
-        return [host for host, room in self.room.items() if self.busy[host] >= room]
-
-    def well(self) -> list[str]:
-        """Hosts that answer quickly."""
-        return [host for host in self.room if self.is_well(host)]
-
-    def doubtful_left(self) -> int:
-        """How many calls to other hosts may begin."""
-        return FOR_DOUBTFUL - sum(count for host, count in self.busy.items() if not self.is_well(host))
-
-    def admission(self) -> Callable[[str], bool]:
-        """Whether a host may get one more, asked for one after the other."""
-        taken: Counter[str] = Counter()
-        left = self.doubtful_left()
-
-        def admit(host: str) -> bool:
-            nonlocal left
-            if self.busy[host] + taken[host] >= self.room.get(host, FIRST_ROOM):
-                return False
-            if not self.is_well(host):
-                if left <= 0:
-                    return False
-                left -= 1
-            taken[host] += 1
-            return True
-
-        return admit
+def _was_quick(attempt: Attempt) -> bool:
+    return attempt.reply is not None and not attempt.may_retry and attempt.duration_ms < QUICK_MS
 
 
 class Sender:
@@ -148,7 +93,7 @@ class Sender:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
         self._results: SimpleQueue[Sent | tuple[Batch, list[Sent]] | None] = SimpleQueue()
-        self._hosts = Hosts()
+        self._hosts = Hosts(FOR_DOUBTFUL)
         self._under_way = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="webhooks")
@@ -180,21 +125,9 @@ class Sender:
 
     def step(self, *, wait: float = POLL) -> None:
         """Note what came of calls, and begin as many as there is room for."""
-        self._note(self._collect(wait))
+        self._note(drained(self._results, wait))
         if not self._stopping.is_set():
             self._begin()
-
-    def _collect(self, wait: float) -> list[Sent | tuple[Batch, list[Sent]]]:
-        """What came in, after waiting for the first a moment."""
-        found: list[Sent | tuple[Batch, list[Sent]]] = []
-        try:
-            one = self._results.get(timeout=wait)
-            while True:
-                if one is not None:
-                    found.append(one)
-                one = self._results.get_nowait()
-        except Empty:
-            return found
 
     def _note(self, results: list[Sent | tuple[Batch, list[Sent]]]) -> None:
         over = [one for one in results if isinstance(one, tuple)]
@@ -205,7 +138,7 @@ class Sender:
         sent = [one for one in results if isinstance(one, Sent)]
         if sent:
             for one in sent:
-                self._hosts.saw(one.batch.host, one.attempt)
+                self._hosts.saw(one.batch.host, is_well=_was_quick(one.attempt))
             deliveries.settle(sent)
         for batch, all_sent in over:
             deliveries.give_back(batch, all_sent)

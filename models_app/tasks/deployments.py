@@ -1,83 +1,69 @@
-"""What deployments need of the clock: late ones fail, waiting ones start, and health is asked for.
-
-Checks go side by side, so that an address that hangs holds up no other.
-"""
+"""What deployments need of the clock: late ones fail, waiting ones start, and health is asked for (health.py)."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from django.db import connection
-
-from models_app import outbound
-from models_app.models import Deployment
 from models_app.registry import deployment_checks
 
-log = logging.getLogger(__name__)
+from . import health
+from .awake import Awake
+from .steady import keep_going
 
-CHECKS_AT_ONCE = 16
-CHECK_TIMEOUT = 5.0
 EVERY = 1.0
+# After a start or a pause: what deployers could not say meanwhile, they say again within a few seconds.
+LATE_WORDS = 15.0
 
 
 def keep_up() -> int:
-    """Do what is due; returns how much that was. Any number of workers may do so at once."""
-    done = deployment_checks.fail_late() + deployment_checks.start_waiting()
-    due = [
-        (one, deployment_checks.address_of(one)) for one in deployment_checks.due_checks(limit=CHECKS_AT_ONCE)
-    ]
-    if not due:
-        return done
-    with ThreadPoolExecutor(len(due), thread_name_prefix="health") as pool:
-        # The threads only call; this one speaks with the database.
-        for (deployment, address), (healthy, said) in zip(
-            due, pool.map(_ask, [a for _, a in due]), strict=True
-        ):
-            _note(deployment, address, healthy, said)
-    return done + len(due)
-
-
-def _ask(address: str) -> tuple[bool, str]:
-    try:
-        reply = outbound.get(address, timeout=CHECK_TIMEOUT)
-    except outbound.OutboundError as error:
-        return False, str(error)
-    return reply.ok, f"Answered with status {reply.status}."
-
-
-def _note(deployment: Deployment, address: str, healthy: bool, said: str) -> None:
-    log.info("deployment %s: %s says %s", deployment.pk, outbound.host_of(address), said)
-    deployment_checks.checked(deployment, healthy=healthy, said=said)
+    """Do what is due, once; returns how much that was. Any number of workers may do so at once."""
+    done = deployment_checks.fail_doomed() + deployment_checks.fail_late() + deployment_checks.start_waiting()
+    checks = deployment_checks.take_checks(limit=health.AT_ONCE)
+    if checks:
+        with ThreadPoolExecutor(len(checks), thread_name_prefix="health") as pool:
+            # The threads only call; this one speaks with the database.
+            for said in pool.map(health.ask, checks):
+                health.note(said)
+    return done + len(checks)
 
 
 class Watch:
-    """`keep_up` beside everything else: an address that hangs must not hold up messages."""
+    """The same beside everything else, in two threads: an address that hangs holds up neither messages nor clocks."""
 
     def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-        self._next = 0.0
+        self._awake = Awake()
+        self._checker = health.Checker(self._awake)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="deployments")
 
     def begin(self) -> None:
-        """Do what is due, unless that is under way or was just done."""
-        under_way = self._thread is not None and self._thread.is_alive()
-        if under_way or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + EVERY
-        self._thread = threading.Thread(target=self._work, name="deployments", daemon=True)
+        """Start working."""
+        self._awake.begin()
         self._thread.start()
+        self._checker.begin()
 
     def end(self) -> None:
-        """Wait a little for what is under way; what it had in hand is due again later."""
-        if self._thread is not None:
-            self._thread.join(timeout=2 * CHECK_TIMEOUT)
+        """Wait for what is under way."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._checker.end()
+        self._awake.end()
 
     def _work(self) -> None:
-        try:
-            keep_up()
-        except Exception:
-            log.exception("looking after deployments failed")
-        finally:
-            connection.close()
+        keep_going(
+            "deployments",
+            lambda: step(self._awake),
+            goes_on=lambda: not self._stopping.wait(EVERY),
+            stopping=self._stopping,
+        )
+
+
+def step(awake: Awake) -> None:
+    """What is late fails, unless just now nobody could have told us otherwise; what waits starts."""
+    if time.time() >= awake.since() + LATE_WORDS:
+        deployment_checks.fail_late()
+    deployment_checks.fail_doomed()
+    deployment_checks.start_waiting()

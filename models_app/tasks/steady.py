@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from django.db import close_old_connections, connection
 
 log = logging.getLogger(__name__)
 
 PAUSE = 2
+
+One = TypeVar("One")
 
 
 def keep_going(
@@ -27,3 +31,16 @@ def keep_going(
                 stopping.wait(PAUSE)
     finally:
         connection.close()
+
+
+def drained(queue: SimpleQueue[One | None], wait: float) -> list[One]:
+    """What came in, after waiting for the first a moment. None only wakes."""
+    found: list[One] = []
+    try:
+        one = queue.get(timeout=wait)
+        while True:
+            if one is not None:
+                found.append(one)
+            one = queue.get_nowait()
+    except Empty:
+        return found

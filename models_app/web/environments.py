@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +13,8 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
-from models_app.models import DeployKind, Environment, Follows, StartMode, Team
-from models_app.registry import address_templates, deployment_views, deployments, environments
+from models_app.models import DeployKind, Environment, Follows, StartMode, Team, Webhook, WebhookStatus
+from models_app.registry import address_templates, deployment_views, deployments, environments, hook_filters
 from models_app.registry.access import Right, may, require_login
 from models_app.registry.errors import Conflict, Forbidden, Invalid, RegistryError
 
@@ -301,12 +302,31 @@ def _show(
         "counted": counted,
         "freezes": environments.freezes_ahead(shown),
         "agent_command": f"modelry deploy-agent --environment {shown.name} --exec ./deploy.sh",
+        "hooks": _told(request, shown),
         "form": form,
         "may_change": may(request.actor, Right.MANAGE_TEAM, shown.team),
         "deleting": deleting or ReasonForm(prefix="delete"),
     }
     failed = form.errors or (deleting is not None and deleting.errors)
     return render(request, "deployments/environment.html", context, status=422 if failed else 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who hears when something is to be deployed: how many, those the reader may see, whether any is not paused."""
+
+    count: int
+    seen: list[Webhook]
+    is_heard: bool
+
+
+def _told(request: PageRequest, shown: Environment) -> Told | None:
+    """None where an agent asks."""
+    if shown.kind == DeployKind.AGENT:
+        return None
+    found = hook_filters.deploying(shown)
+    seen = [hook for hook in found if may(request.actor, Right.MANAGE_TEAM, hook.team)]
+    return Told(len(found), seen, any(hook.status == WebhookStatus.ACTIVE for hook in found))
 
 
 @page("POST", login=True)

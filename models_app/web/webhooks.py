@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from models_app.http.paging import keyset_page
 from models_app.models import Delivery, DeliveryState, Webhook, WebhookKind, WebhookScheme, WebhookStatus
-from models_app.registry import delivery_log
+from models_app.registry import delivery_log, environments, hook_filters
 from models_app.registry import webhooks as hooks
 from models_app.registry.errors import Invalid
 
@@ -55,9 +56,13 @@ def webhooks(request: PageRequest) -> HttpResponse:
 @page("GET", "HEAD", "POST", login=True)
 def new(request: PageRequest) -> HttpResponse:
     """Make one; its secret is shown once, in the answer."""
-    teams = hooks.teams_for(request.actor)
-    first = {"kind": WebhookKind.GENERIC, "team": request.GET.get("team", "")}
-    form = WebhookForm(posted(request), teams=teams, everywhere=request.actor.is_site_admin, initial=first)
+    form = WebhookForm(
+        posted(request),
+        teams=hooks.teams_for(request.actor),
+        everywhere=request.actor.is_site_admin,
+        initial=_first(request),
+        environments=_environments(request),
+    )
     if request.method == "POST" and form.is_valid():
         try:
             typed = form.wanted()
@@ -71,8 +76,28 @@ def new(request: PageRequest) -> HttpResponse:
                 return _show(request, made, secret=hooks.secret_of(made))
             messages.success(request, f"The webhook {made.name} is made.")
             return redirect("web:webhook", made.uid)
-    context = {"form": form, "hook": None}
+    context = {"form": form, "hook": None, "kinds": _kinds(request), "kind": form["kind"].value()}
     return render(request, "webhooks/form.html", context, status=422 if form.errors else 200)
+
+
+def _first(request: PageRequest) -> dict[str, Any]:
+    """What stands in the form of a new one, as the address has it; one for an environment is told what to deploy."""
+    kind, where = request.GET.get("kind", ""), request.GET.get("environment", "")[:63]
+    first: dict[str, Any] = {
+        "kind": kind if kind in WebhookKind.values else WebhookKind.GENERIC.value,
+        "team": request.GET.get("team", ""),
+    }
+    return {**first, "environments": [where], "events": [hook_filters.STARTED]} if where else first
+
+
+def _kinds(request: PageRequest) -> list[tuple[str, str, str]]:
+    """(value, label, address) of every kind of receiver, with the rest of the address as it is."""
+    kept = {name: request.GET[name] for name in ("team", "environment") if request.GET.get(name)}
+    return [(one.value, str(one.label), f"?{urlencode({'kind': one.value, **kept})}") for one in WebhookKind]
+
+
+def _environments(request: PageRequest) -> list[str]:
+    return list(environments.environments_for(request.actor).values_list("name", flat=True))
 
 
 @page("GET", "HEAD", "POST", login=True)
@@ -163,7 +188,7 @@ def edit(request: PageRequest, uid: str) -> HttpResponse:
         hooks.delete_webhook(hook, by=request.actor)
         messages.success(request, f"The webhook {hook.name} is deleted.")
         return redirect("web:webhooks")
-    form = WebhookForm(posted(request), hook=hook)
+    form = WebhookForm(posted(request), hook=hook, environments=_environments(request))
     if request.method == "POST" and form.is_valid():
         try:
             hooks.update_webhook(hook, by=request.actor, **form.wanted())

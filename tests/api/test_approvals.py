@@ -2,6 +2,7 @@
 
 import pytest
 
+from models_app.models import PromotionRequest
 from models_app.registry import policies
 from tests import builders
 
@@ -133,6 +134,18 @@ def test_a_forged_review_is_refused_and_on_the_record_of_the_model(api, people, 
     assert api.carol.get(f"{V1}/requests/{number}").json()["reviews"] == []
     told = items(api.root.get(f"{V1}/audit?model=risk/fraud&refused=true"))
     assert [row["actor_name"] for row in told] == ["charlie", "bob", "alice"]
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])  # who may promote, and who may only ask
+def test_what_was_asked_instead_is_there_although_the_call_may_be_repeated(api, people, model, who):
+    builders.complete_version(model, by=people.bob)
+    key = {"HTTP_IDEMPOTENCY_KEY": f"move-{who}"}
+    for _ in range(2):
+        told = getattr(api, who).post(f"{MODEL}/versions/1/stage", {"to": "production", "reason": "r"}, **key)
+        number = refused(told, told.status_code)["promotion_request"].rpartition("/")[2]
+        assert told.status_code in (403, 409, 422)
+        assert api.carol.get(f"{V1}/requests/{number}").json()["state"] == "open"
+    assert PromotionRequest.objects.count() == 1
 
 
 def test_a_repeated_review_counts_once(api, people, model):

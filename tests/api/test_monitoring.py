@@ -40,10 +40,12 @@ def test_from_observations_to_the_retrained_version(api, people):
     }
     told = robot.post(path, batch).json()
     assert (told["added"], told["known"]) == (2, 0)
-    assert robot.post(path, batch).json()["known"] == 2
+    assert robot.post(path, batch).json() == {"added": 0, "known": 2, "incident": told["incident"]}
     refused(api.dave.post(path, batch), 403)
     bad = {"observations": [{"name": "psi", "value": "1e999"}, {"value": 1}]}
     refused(robot.post(path, bad), 400)
+    for wrong in ({"value": True}, {"value": 10**400}, {"value": 1, "at": "2026-01-01T00:00:00"}):
+        refused(robot.post(path, {"observations": [{"name": "psi", **wrong}]}), 400)
     (curve,) = items(api.dave.get(f"{path}?name=psi"))
     assert (curve["feature"], curve["points"]) == (
         "amount",
@@ -51,7 +53,10 @@ def test_from_observations_to_the_retrained_version(api, people):
     )
     refused(api.dave.get(f"{path}?nmae=psi"), 400, fields={"nmae"})
     (incident,) = items(api.dave.get(f"{V1}/incidents?model=risk/fraud&state=open"))
-    assert incident["id"] == told["incident"]
+    assert (incident["id"], incident["page"]) == (
+        told["incident"],
+        f"http://testserver/incidents/{incident['id']}/",
+    )
     assert [(one["name"], one["environment"], one["limit"]) for one in incident["breaches"]] == [
         ("psi", "eu", 0.2)
     ]

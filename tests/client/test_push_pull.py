@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,11 +78,12 @@ def folder(at: Path, **files: bytes) -> Path:
     return at
 
 
-def wait_for(found: Callable[[], object]) -> None:
+def wait_for(look: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + 60
-    while not found():
+    while not (found := look()):
         assert time.monotonic() < deadline
         time.sleep(0.005)
+    return found
 
 
 def content(at: Path) -> dict[str, str]:
@@ -193,7 +195,7 @@ def test_damaged_bytes_have_their_code(live, modelry, tmp_path):
     modelry("pull", "risk/damaged@1", tmp_path / "out", who="alice")
 
 
-def test_refusals_have_their_codes(modelry, tmp_path):
+def test_refusals_have_their_codes(live, modelry, tmp_path):
     model = folder(tmp_path / "model")
     modelry("push", model, "--model", "risk/none", code=3)
     modelry("push", model, "--model", "risk/none", "--create", who="dave", code=3)
@@ -210,13 +212,28 @@ def test_refusals_have_their_codes(modelry, tmp_path):
         "push", model, "--model", "risk/asked", "--create", "--owner", "bob", *META, "--stage", "production",
         "--reason", "better", code=4,
     )  # fmt: skip
-    assert "/api/v1/requests/" in asked["promotion"]["problem"]["promotion_request"]
+    request = asked["promotion"]["problem"]["promotion_request"]
+    with live.client("carol") as carol:
+        assert carol.get(f"/api/v1/requests/{request.rpartition('/')[2]}").json()["state"] == "open"
     assert modelry("explain", "risk/unmet@1", code=4)["missing"]
     (model / "link").symlink_to("config.json")
     assert "symbolic link" in modelry("push", model, "--model", "risk/none", "--create", code=7)["error"]
     (model / "link").unlink()
     os.mkfifo(model / "pipe")
     modelry("push", model, "--model", "risk/none", "--create", code=7)
+
+
+def test_a_push_waits_for_the_yes(live, modelry, tmp_path):
+    model = folder(tmp_path / "model", **{"new.txt": b"awaited"})
+    told = ["push", model, "--model", "risk/awaited", "--create", "--owner", "bob", *META]
+    process = modelry.start(*told, "--stage", "production", "--reason", "better", "--wait", "60", "--json")
+    with live.client("carol") as carol:
+        asked = wait_for(lambda: carol.get("/api/v1/requests?model=risk/awaited").json()["items"])[0]
+        said = carol.post(f"/api/v1/requests/{asked['number']}/review", json={"verdict": "approved"})
+        assert said.status_code == 200, said.text
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["promotion"]["state"] == "moved"
 
 
 def test_what_is_pushed_because_of_an_incident_ends_it(live, modelry, tmp_path):

@@ -49,7 +49,8 @@ for model in RegisteredModel.objects.all():
     live = [row for row in rows if row.state == "live"]
     assert len(live) == 1, (model.name, [(row.pk, row.version.number, row.state) for row in rows])
     assert not [row for row in rows if row.state in ("queued", "deploying", "verifying")]
-    assert live[0].version.stage == "production", (model.name, live[0].version)
+    promoted = [version.number for version in model.versions.filter(stage="production")]
+    assert promoted == [live[0].version.number], (model.name, promoted, live[0].version)
     found[model.name] = live[0].version.number
     assert model.running.get().version_number == found[model.name]
 print(json.dumps(found))
@@ -97,10 +98,10 @@ def test_agent_and_registry_agree_after_kills(live, tmp_path):
     chance = random.Random(int(os.environ.get("SEED", "0")) or None)
     teams = [Team(live, f"killed-{number}") for number in range(MODELS)]
     teams[0].set_up(name_pattern="risk/killed-*")
+    fates = [chance.choice(["works", "works", "fails"]) for _ in range(PROMOTIONS)]
+    fates[:MODELS] = ["works"] * MODELS
     versions = [
-        (team, team.register(chance.choice(["works", "works", "fails"]) if number >= MODELS else "works"))
-        for number in range(PROMOTIONS)
-        for team in [teams[number % MODELS]]
+        (team, team.register(fate)) for number, fate in enumerate(fates) for team in [teams[number % MODELS]]
     ]
     agent = AgentProcess(live, tmp_path / "agent", "--lease", "10")
     worker = Worker(live)
@@ -131,6 +132,12 @@ def test_agent_and_registry_agree_after_kills(live, tmp_path):
     assert {model: at["version"] for model, at in running["running"].items()} == found
     placed = {team.model: int((tmp_path / f"agent/place-{team.model[5:]}").read_text()) for team in teams}
     assert placed == found
+    # What is live is what is in production, also for who asks: the last one, unless that was one to fail.
+    shown = {team.model: team.carol.get(f"{team.path}/versions/production").json() for team in teams}
+    assert {model: version["version"] for model, version in shown.items()} == found
+    last = {team.model: (version, fate) for (team, version), fate in zip(versions, fates, strict=True)}
+    works = {model: version for model, (version, fate) in last.items() if fate == "works"}
+    assert {model: found[model] for model in works} == works
 
 
 def settled(ask: Steady) -> bool:

@@ -9,7 +9,9 @@ from models_app.api.schema import document
 from models_app.models import Delivery, PromotionRequest, Visibility, Webhook
 from models_app.registry import (
     catalog,
+    environments,
     hook_events,
+    hook_filters,
     lifecycle,
     promotions,
     reviews,
@@ -174,3 +176,53 @@ def test_replacing_all_tags_tells_each_that_changed(people):
             {**hello, "version": "1", "from_stage": "None", "to_stage": "Staging"},
         ),
     ]
+
+
+def test_stages_and_environments_narrow_what_is_heard_of_deployments(people):
+    for name, fields in {
+        "eu": {},
+        "test": {"followed": "staging"},
+        "champions": {"follows": "alias", "followed": "champion"},
+    }.items():
+        environments.set_up(name, by=people.root, **fields)
+    events = ["deployment.started", "version.promoted"]
+    hook(people.root, name="staging", events=events, stages=["staging"])
+    hook(people.root, name="eu", events=events, environments=["eu"])
+    model = builders.model("risk/fraud", by=people.alice)
+    version = builders.complete_version(model, by=people.bob)
+    promotions.move(version, to="staging", by=people.bob)
+    promotions.move(version, to="production", by=people.carol)
+    lifecycle.set_alias(model, name="champion", version=version, by=people.alice)
+    dispatch()
+    heard = [
+        (row.webhook.name, row.name, json.loads(row.body)["data"].get("environment"))
+        for row in Delivery.objects.select_related("webhook").order_by("webhook__pk", "id")
+    ]
+    # What is about no stage or no environment comes all the same, and a move also to who hears of where it was from.
+    assert heard == [
+        ("staging", "deployment.started", "test"),
+        ("staging", "version.promoted", None),
+        ("staging", "deployment.started", "champions"),
+        ("eu", "version.promoted", None),
+        ("eu", "deployment.started", "eu"),
+    ]
+    with pytest.raises(Invalid, match="no environment “gone”"):
+        hook(people.root, environments=["eu", "gone"])
+
+
+def test_who_is_told_to_deploy_in_an_environment(people):
+    eu = environments.set_up("eu", team=people.risk, by=people.erin)
+    started = {"events": ["deployment.started"]}
+    hook(people.root, name="all", **started)
+    hook(people.root, name="risk", team=people.risk, environments=["eu"], **started)
+    hook(people.root, name="paused", status="paused", stages=["production"], **started)
+    environments.set_up("us", by=people.root)
+    for name, fields in {
+        "vision": {"team": people.vision},
+        "elsewhere": {"environments": ["us"]},
+        "other": {"stages": ["staging"]},
+        "off": {"status": "disabled"},
+    }.items():
+        hook(people.root, name=name, **started, **fields)
+    hook(people.root, name="words", events=["deployment.live"])
+    assert [one.name for one in hook_filters.deploying(eu)] == ["all", "paused", "risk"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models_app.models import Delivery, DeliveryAttempt, Webhook
-from models_app.registry import promotions, webhooks
+from models_app.registry import environments, promotions, webhooks
 from models_app.tasks.deliveries import deliver
 from models_app.tasks.dispatcher import dispatch
 from tests import builders
@@ -99,3 +99,37 @@ def test_a_failing_receiver_shows_what_is_tried_and_what_waits_behind_it(pages, 
     assert "2 earlier attempts" in message
     pages.root.post(here, {"action": "pause"})
     assert page(pages.root.get(here)).text().count("till resumed") == 2
+
+
+def test_an_environment_says_whether_anybody_is_told(pages, people):
+    environments.set_up("eu", team=people.risk, kind="ci", by=people.erin)
+    here = "/environments/eu/"
+    shown = page(pages.erin.get(here))
+    assert "Nobody is told to deploy here." in shown.text()
+    make = "/webhooks/new/?environment=eu&team=risk&kind=gitlab"
+    assert make in shown.links()
+    form = page(pages.erin.get(make))
+    ticked = [attrs["value"] for _, attrs, _ in form.elements if "checked" in attrs]
+    assert ticked == ["deployment.started", "eu"]
+    assert "a deployer has to act" in form.text()
+    named = [
+        {attrs.get("id") for _, attrs, _ in shown.elements}
+        for shown in (form, page(pages.erin.get("/webhooks/new/?kind=slack")))
+    ]
+    assert [{"id_ref", "id_secret"} <= ids for ids in named] == [True, False]
+    assert not named[1] & {"id_ref", "id_secret"}
+    webhooks.create_webhook(
+        "pipeline",
+        url="http://127.0.0.1/projects/7/trigger/pipeline",
+        kind="gitlab",
+        secret="t",
+        ref="main",
+        team=people.risk,
+        events=["deployment.started"],
+        environments=["eu"],
+        scheme="standard",
+        by=people.erin,
+    )
+    assert "Is toldpipeline" in page(pages.erin.get(here)).text()
+    assert "Is told1 webhook" in page(pages.alice.get(here)).text()
+    assert "Nobody" not in page(pages.alice.get(here)).text()

@@ -50,7 +50,8 @@ class Command(BaseCommand):
         try:
             sender.begin()
             dispatcher.begin()
-            self._keep_going(stop, post, keeper, verifiers, watch)
+            watch.begin()
+            self._keep_going(stop, post, keeper, verifiers)
         finally:
             dispatcher.end()
             watch.end()
@@ -80,7 +81,6 @@ class Command(BaseCommand):
         post: Post,
         keeper: Housekeeper,
         verifiers: Verifiers,
-        watch: deployments.Watch,
     ) -> None:
         next_tidy = next_keep_up = 0.0
         prover = Prover()
@@ -97,7 +97,6 @@ class Command(BaseCommand):
                     if not more:
                         prover.begin()
                         keeper.begin()
-                watch.begin()
                 verifiers.begin()
                 post.begin()
             except Exception:
