@@ -162,17 +162,22 @@ class Team:
             answer = self.carol.post(f"{self.path}/versions/{number}/stage", json=body)
             assert answer.is_success, answer.text
 
-    def drift(self) -> int:
-        """What is promoted goes live, one after the other, and the last observes more than it may: the number of the
-        incident that opens.
-        """
+    def go_live(self) -> int:
+        """What waits or is under way is reported live, one after the other: the number of the last deployment."""
         rows = self.root.get("/api/v1/deployments", params={"model": self.model, "ordering": "id"}).json()
         for row in rows["items"]:
-            deployment = f"deployments/{row['id']}"
-            self._post(f"{deployment}/report", state="live")
+            if row["state"] in ("queued", "deploying"):
+                self._post(f"deployments/{row['id']}/report", state="live")
+        number: int = rows["items"][-1]["id"]
+        return number
+
+    def drift(self) -> int:
+        """What is promoted goes live, and observes more than it may: the number of the incident that opens."""
+        deployment = self.go_live()
         self._post("thresholds", model=self.model, name_pattern="psi", value=0.2, in_a_row=1)
         seen = {"name": "psi", "feature": "amount", "value": 0.31}
-        incident: int = self._post(f"{deployment}/observations", observations=[seen])["incident"]
+        told = self._post(f"deployments/{deployment}/observations", observations=[seen])
+        incident: int = told["incident"]
         return incident
 
     def deployments(self) -> list[tuple[int, str, str]]:

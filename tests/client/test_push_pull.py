@@ -248,6 +248,7 @@ def test_what_is_pushed_because_of_an_incident_ends_it(live, modelry, tmp_path):
     shown = team.root.get(f"{team.path}/versions/2").json()
     assert shown["retrains"] == incident
     team.promote(2)
+    team.go_live()
     browser = live.browser("dave")
     way = Page(browser.get(f"/incidents/{incident}/").text).text()
     steps = ["Opened", "v2 registered", "because of this incident", "v2 Staging Production", "Resolved"]

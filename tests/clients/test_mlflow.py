@@ -152,6 +152,7 @@ def test_versions_tagged_with_an_incident_answer_it(journey, mlflow_client):
     retrained = team.fill_in(told["versions"][1])
     assert retrained["retrains"] == incident
     team.promote(retrained["version"])
+    team.go_live()
     answered = server.client("dave").get(f"/api/v1/incidents/{incident}").json()
     assert [one["version"] for one in answered["retrained"]] == told["versions"]
     assert (answered["state"], answered["resolution"], answered["promoted"]) == (
