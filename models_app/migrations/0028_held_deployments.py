@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0026_monitoring'),
+        ('models_app', '0027_webhook_environments'),
     ]
 
     operations = [
