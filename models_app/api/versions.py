@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.urls import reverse
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -17,7 +18,7 @@ from models_app.registry.errors import FieldProblem, Invalid
 from models_app.registry.lineage import BASE_RELATIONS
 
 from . import fields
-from .base import Door, Listing, address
+from .base import Door, Listing, address, site
 from .conditional import answer_unless_known
 from .models import ModelFields
 from .parsing import Strict, Switch, Text
@@ -52,6 +53,7 @@ class VersionSerializer(serializers.ModelSerializer):
     version = serializers.IntegerField(source="number")
     url = serializers.SerializerMethodField()
     files_url = serializers.SerializerMethodField(help_text="The listing of its files.")
+    page = serializers.SerializerMethodField(help_text="Where people read of it.")
     archive_url = serializers.SerializerMethodField(help_text="All its files as one zip.")
     team = serializers.CharField(source="model.team.slug")
     owner = fields.person("owner")
@@ -86,6 +88,7 @@ class VersionSerializer(serializers.ModelSerializer):
             "model",
             "version",
             "url",
+            "page",
             "team",
             "stage",
             "stage_changed_at",
@@ -124,6 +127,11 @@ class VersionSerializer(serializers.ModelSerializer):
     @extend_schema_field(serializers.URLField())
     def get_url(self, version: ModelVersion) -> str:
         return self._address("version", version)
+
+    @extend_schema_field(serializers.URLField())
+    def get_page(self, version: ModelVersion) -> str:
+        path = reverse("web:version", args=[version.model.name, str(version.number)])
+        return site(self.context["request"]) + path
 
     @extend_schema_field(serializers.URLField())
     def get_files_url(self, version: ModelVersion) -> str:

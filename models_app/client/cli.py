@@ -242,6 +242,7 @@ def _push(server: Server, cache: Cache, chosen: argparse.Namespace) -> int:
         "model": version["model"],
         "version": version["version"],
         "url": version["url"],
+        "page": version["page"],
         "digest": version["digest"],
         "files": len(files),
         "bytes": version["total_size"],

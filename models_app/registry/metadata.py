@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
@@ -195,6 +196,8 @@ def _clean_field(field: Field, value: Any) -> Any:
         clean_url(field.name, text)
     if field.kind == "choice" and text not in PiiUsage.values:
         raise Invalid(field.name, f"One of {', '.join(filter(None, PiiUsage.values))}, or empty.")
+    if field.name == "code_repository":
+        return without_login(text)
     if field.name == "code_commit" and text and not _COMMIT.fullmatch(text):
         raise Invalid(field.name, "A commit id: letters, digits, “.”, “_”, “/” and “-”.")
     return text
@@ -231,12 +234,28 @@ _check_url = URLValidator(schemes=["http", "https"])
 
 
 def clean_url(field: str, value: str) -> str:
-    """An http or https address. Raises Invalid."""
+    """An http or https address; within a company hosts often have one word for a name. Raises Invalid."""
     try:
-        _check_url(value)
-    except ValidationError as error:
+        parts = urlsplit(value)
+        login, at, place = parts.netloc.rpartition("@")
+        if place and not set(place) & {".", "["}:
+            host, colon, port = place.partition(":")
+            parts = parts._replace(netloc=f"{login}{at}{host}.internal{colon}{port}")
+        _check_url(parts.geturl())
+    except (ValidationError, ValueError) as error:
         raise Invalid(field, "Must be an http or https address.") from error
     return value
+
+
+def without_login(address: str) -> str:
+    """An http or https address without user name and password, which CI puts there; anything else as it is."""
+    try:
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+            return address
+    except ValueError:
+        return address
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def clean_json(field: str, value: Any) -> dict[str, Any]:
@@ -333,7 +352,7 @@ def _clean_reports(value: Any) -> list[ReportInput]:
             continue
         if not isinstance(row, Mapping) or set(row) - {"title", "url"}:
             raise Invalid("reports", "Each must be an object with title and url.")
-        url = clean_url("reports", _text("reports", row.get("url", ""), 1000))
+        url = without_login(clean_url("reports", _text("reports", row.get("url", ""), 1000)))
         result[url] = ReportInput(_text("reports", row.get("title") or url, 1000)[:200], url)
     return list(result.values())
 

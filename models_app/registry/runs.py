@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -21,7 +20,7 @@ from .access import Actor
 from .datasets import Read
 from .errors import Frozen, Invalid, NotFound
 from .logged_models import logged_models_for
-from .metadata import clean_text
+from .metadata import clean_text, without_login
 from .prepared import PreparedInstances
 from .run_metrics import Point
 
@@ -127,7 +126,7 @@ def create_run(
         started_at=started,
         ended_at=ended_at or (None if status in _GOING else timezone.now()),
         user_name=clean_text("user_name", user_name, limit=256),
-        code_repository=clean_text("code_repository", code_repository, limit=500),
+        code_repository=without_login(clean_text("code_repository", code_repository, limit=500)),
         code_commit=clean_text("code_commit", code_commit, limit=64),
         uid=uid,
     )
@@ -193,19 +192,9 @@ def columns_in(tags: Mapping[str, str]) -> dict[str, str]:
 def _column(name: str, text: str) -> str:
     """What fits into the column of a run: one line, and no password of a repository."""
     if name == "code_repository":
-        text = _without_password(text)
+        text = without_login(text)
     limit = _LIMITS[name]
     return "".join(char for char in text if ord(char) >= 32)[:limit]
-
-
-def _without_password(address: str) -> str:
-    try:
-        parts = urlsplit(address)
-        if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
-            return address
-    except ValueError:
-        return address
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 @transaction.atomic

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.agents import Team
 from tests.live import ROOT, serve
@@ -22,6 +23,7 @@ from tests.web.reading import Page
 pytestmark = pytest.mark.sqlite_is_enough
 
 BIG = 70 << 20
+DOCS = ROOT / "docs/ci"
 META = ["--metric", "f1=0.9", "--dataset-name", "tx", "--dataset-version", "7", "--license", "MIT"]
 
 
@@ -258,31 +260,56 @@ def test_what_is_pushed_because_of_an_incident_ends_it(live, modelry, tmp_path):
 
 CI = {
     "github": {
-        "GITHUB_ACTIONS": "true", "GITHUB_SHA": "abc123", "GITHUB_REF_NAME": "main", "GITHUB_RUN_ID": "42",
-        "GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "acme/fraud",
+        "GITHUB_ACTIONS": "true", "GITHUB_SHA": "abc123", "GITHUB_REF_NAME": "7/merge", "GITHUB_RUN_ID": "42",
+        "GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "acme/fraud", "GITHUB_HEAD_REF": "main",
+        "FOLDER": "out/", "METRICS": "metrics.json", "ARGUMENTS": "--license MIT --description 'two words'",
     },
     "gitlab": {
         "GITLAB_CI": "true", "CI_COMMIT_SHA": "abc123", "CI_COMMIT_REF_NAME": "main", "CI_JOB_ID": "42",
-        "CI_PROJECT_URL": "https://gitlab.example/acme/fraud", "CI_JOB_URL": "https://gitlab.example/acme/fraud/-/jobs/42",
+        "CI_PROJECT_URL": "https://gitlab.example/acme/fraud", "CI_JOB_URL": "http://gitlab/acme/fraud/-/jobs/42",
     },
     "jenkins": {
-        "JENKINS_URL": "https://ci.example/", "GIT_COMMIT": "abc123", "GIT_BRANCH": "origin/main", "BUILD_TAG": "42",
-        "GIT_URL": "https://git.example/acme/fraud.git", "BUILD_URL": "https://ci.example/job/fraud/42/",
+        "JENKINS_URL": "http://jenkins:8080/", "GIT_COMMIT": "abc123", "GIT_BRANCH": "origin/main", "BUILD_TAG": "42",
+        "GIT_URL": "https://me:s3cret@git.example/acme/fraud.git", "BUILD_URL": "http://jenkins:8080/job/fraud/42/",
     },
 }  # fmt: skip
 
 
+def script_of(system: str) -> str:
+    """What the files to copy have a CI system run."""
+    if system == "github":
+        (step,) = yaml.safe_load((DOCS / "github-action/action.yml").read_text())["runs"]["steps"]
+        return step["run"]
+    if system == "gitlab":
+        return "\n".join(yaml.safe_load((DOCS / "gitlab-ci.yml").read_text())["register"]["script"])
+    lines = re.findall(r"sh '((?:[^'\\]|\\.)*)'", (DOCS / "Jenkinsfile").read_text())
+    return "\n".join(line.replace("\\'", "'") for line in lines)
+
+
 @pytest.mark.parametrize("system", CI)
 def test_ci_fills_in_what_it_knows(live, modelry, tmp_path, system):
+    """As its script does it, on a machine without the package."""
     (tmp_path / "metrics.json").write_text('{"f1": 0.93}')
-    modelry.more = {**CI[system], "MODELRY_DATASET_NAME": "tx", "MODELRY_DATASET_VERSION": "2026-05"}
-    if system == "github":  # As a machine without the package does it.
-        (tmp_path / "client.py").write_text(live.client().get("/client.py").text)
-        modelry.command = [sys.executable, "-I", str(tmp_path / "client.py")]
-    made = modelry(
-        "ci-register", folder(tmp_path / "model"), "--model", f"risk/{system}", "--create", "--license", "MIT",
-        "--metrics-file", tmp_path / "metrics.json",
-    )  # fmt: skip
+    folder(tmp_path / "out")
+    model = f"risk/{system}"
+    given = {
+        "MODEL": model, "MODELRY_MODEL": model, "MODELRY_DATASET_NAME": "tx", "MODELRY_DATASET_VERSION": "2026-05",
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+    }  # fmt: skip
+    run = subprocess.run(
+        ["bash", "-e", "-c", script_of(system)],
+        cwd=tmp_path,
+        env={**modelry.environment("bob"), **CI[system], **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    made = {"url": run.stdout.strip()}
+    if system == "github":
+        told = dict(line.split("=", 1) for line in (tmp_path / "output").read_text().splitlines())
+        made = {"url": told["version-url"]}
+        assert (told["version"], told["page-url"]) == ("1", f"{live.url}/models/{model}@1/")
     version = live.client("bob").get(made["url"]).json()
     assert (version["code_commit"], version["dataset_version"], version["tags"]) == (
         "abc123",
@@ -292,3 +319,5 @@ def test_ci_fills_in_what_it_knows(live, modelry, tmp_path, system):
     assert version["training_run_id"] == "42"
     assert "42" in version["reports"][0]["url"]
     assert version["metrics"][0]["value"] == 0.93
+    assert "s3cret" not in json.dumps(version)
+    assert version["description"] == ("two words" if system == "github" else "")
