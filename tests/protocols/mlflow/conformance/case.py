@@ -208,8 +208,9 @@ class Case:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether what was prepared is as good afterwards for another case."""
-        return self.status != 200 or self.call.method == "GET" or self.call.path.endswith("/search")
+        """Whether what was prepared is as good afterwards for another case, on either server."""
+        refused = 200 not in (self.status, self.ours.status if self.ours else self.status)
+        return refused or self.call.method == "GET" or self.call.path.endswith("/search")
 
     def play(self, send: Send, unique: str, expected: Expected, worlds: Worlds | None = None) -> str:
         """Prepare, call, compare; returns what is wrong, or nothing. `worlds` keeps what was prepared for others."""

@@ -10,15 +10,13 @@ import http.client
 import json
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from django.db import transaction
 from django.test import Client
 
-from tests import people
+from tests.people import token
 
 from . import (
     artifacts,
@@ -35,7 +33,7 @@ from . import (
     searches,
     webhooks,
 )
-from .case import Answer, Case, Send, Worlds
+from .case import Answer, Worlds
 from .differences import DIFFERENCES
 
 MODULES = (
@@ -53,39 +51,9 @@ MODULES = (
     searches,
     webhooks,
 )
-CASES = [(module.__name__.rpartition(".")[2], case) for module in MODULES for case in module.CASES]
+NOUNS = {module.__name__.rpartition(".")[2]: module.CASES for module in MODULES}
+CASES = [(noun, case) for noun, cases in NOUNS.items() for case in cases]
 PAPER = Path(__file__).resolve().parents[4] / "docs/mlflow.md"
-
-
-def ids(value: object) -> str:
-    return value.name[:80] if isinstance(value, Case) else str(value)
-
-
-@pytest.fixture(scope="module")
-def token(django_db_setup, django_db_blocker) -> Iterator[str]:
-    """A token of somebody who may everything in a team, for all cases; nothing stays in the database."""
-    with django_db_blocker.unblock(), suppress(_Undo), transaction.atomic():
-        yield people.token(people.build().erin)
-        raise _Undo
-
-
-class _Undo(Exception):
-    pass
-
-
-@pytest.fixture
-def send(token, django_db_blocker) -> Iterator[Send]:
-    """Calls Modelry within this process; what the case does is undone afterwards."""
-    client = Client(headers={"Authorization": f"Bearer {token}"})
-
-    def call(method: str, path: str, content: bytes | None, headers: dict[str, str]) -> Answer:
-        answer = client.generic(method, path, content or b"", headers.get("Content-Type", ""))
-        body = answer.getvalue()
-        return Answer(answer.status_code, _read(body), dict(answer.headers))
-
-    with django_db_blocker.unblock(), suppress(_Undo), transaction.atomic():
-        yield call
-        raise _Undo
 
 
 def _read(body: bytes) -> object:
@@ -96,10 +64,27 @@ def _read(body: bytes) -> object:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("noun, case", CASES, ids=ids)
-def test_modelry(noun, case, send):
-    problem = case.play(send, secrets.token_hex(4), case.ours or case.expected)
-    assert not problem, f"{case.call}\n{problem}"
+@pytest.mark.parametrize("noun", NOUNS)
+def test_modelry(noun, people):
+    """All cases of a noun in one test, within this process. What a case changes is undone; what was prepared stays for
+    those that change nothing.
+    """
+    client = Client(headers={"Authorization": f"Bearer {token(people.erin)}"})
+
+    def call(method: str, path: str, content: bytes | None, headers: dict[str, str]) -> Answer:
+        answer = client.generic(method, path, content or b"", headers.get("Content-Type", ""))
+        body = answer.getvalue()
+        return Answer(answer.status_code, _read(body), dict(answer.headers))
+
+    worlds: Worlds = {}
+    problems = {}
+    for case in NOUNS[noun]:
+        with transaction.atomic():
+            problem = case.play(call, secrets.token_hex(4), case.ours or case.expected, worlds)
+            transaction.set_rollback(not case.changes_nothing)
+        if problem:
+            problems[case.name] = f"{case.call}\n{problem}"
+    assert not problems, "\n\n".join(f"{name}: {problem}" for name, problem in problems.items())
 
 
 @pytest.mark.original
