@@ -63,13 +63,15 @@ def pytest_collection_modifyitems(config, items):
 
 
 class Together(LoadScopeScheduling):
-    """Tests of one file share what its fixtures made, so one process runs them, and one all that need a real MLflow."""
+    """Tests of one file share what its fixtures made, so one process runs them; one process all that need a real
+    MLflow, and one all that need real stores.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return (
-            "mlflow" if file.startswith("tests/clients/") or nodeid.endswith("::test_the_original") else file
-        )
+        if file.startswith("tests/clients/") or nodeid.endswith("::test_the_original"):
+            return "mlflow"
+        return "stores" if file.startswith("tests/storage/") else file
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -207,7 +209,10 @@ def original_server(tmp_path_factory) -> Iterator[originals.Original]:
 def live_template(tmp_path_factory, pytestconfig, migrated):
     """What live servers start from: a migrated database with the standing people, collected static files."""
     static = live_servers.collect_static(pytestconfig.cache.mkdir("modelry"))
-    template = live_servers.Template(tmp_path_factory.mktemp("live"), static, migrated)
+    base = tmp_path_factory.getbasetemp()
+    template = live_servers.Template(
+        (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "live", static, migrated
+    )
     yield template
     template.close()
 

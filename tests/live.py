@@ -5,6 +5,7 @@ Run as a module it prepares a migrated database: make the standing people, print
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -32,21 +34,43 @@ def free_port() -> int:
 
 
 class Template:
-    """A migrated database with the standing people, made once and copied for every server."""
+    """A migrated database with the standing people, made once for all processes of a test run and copied for every
+    server. `folder` is theirs together.
+    """
 
     def __init__(self, folder: Path, static: Path, migrated: Migrated) -> None:
         self.folder, self.static, self.migrated = folder, static, migrated
         self.server = migrated.server
-        self.name = f"live_template_{secrets.token_hex(4)}"
-        migrated.copy_to(self.name if self.server else str(self.folder / f"{self.name}.sqlite3"))
+        folder.mkdir(exist_ok=True)
+        with self._facts() as facts:
+            if not facts:
+                facts |= self._make()
+            facts["users"] = facts.get("users", 0) + 1
+            self.name: str = facts["name"]
+            self.tokens: dict[str, str] = facts["tokens"]
+
+    def _make(self) -> dict[str, Any]:
+        name = f"live_template_{secrets.token_hex(4)}"
+        self.migrated.copy_to(name if self.server else str(self.folder / f"{name}.sqlite3"))
         done = subprocess.run(
             [sys.executable, "-m", "tests.live"],
-            env=self.environment(folder, self.url(self.name)),
+            env=self.environment(self.folder, self.url(name)),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             check=True,
         )
-        self.tokens: dict[str, str] = json.loads(done.stdout)
+        return {"name": name, "tokens": json.loads(done.stdout)}
+
+    @contextmanager
+    def _facts(self) -> Iterator[dict[str, Any]]:
+        """What the processes know of it together: nothing while there is none. Changes are written."""
+        with (self.folder / "facts.json").open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            facts = json.loads(file.read() or "{}")
+            yield facts
+            file.truncate(0)
+            file.write(json.dumps(facts))
 
     def url(self, name: str) -> str:
         """The address of the database of that name on the server of this test run."""
@@ -84,8 +108,13 @@ class Template:
             path.unlink()
 
     def close(self) -> None:
-        if self.server:
-            self.migrated.sql(f'DROP DATABASE "{self.name}" WITH (FORCE)')
+        """Whoever is the last to need it takes it away."""
+        with self._facts() as facts:
+            facts["users"] -= 1
+            if not facts["users"]:
+                facts.clear()
+                if self.server:
+                    self.migrated.sql(f'DROP DATABASE "{self.name}" WITH (FORCE)')
 
 
 class LiveServer:
@@ -227,11 +256,14 @@ def _prepare() -> None:
     import django
 
     django.setup()
+    from django.contrib.auth.hashers import PBKDF2PasswordHasher
     from django.db import connection
 
     from tests import people as standing
     from tests.migrated import settle
 
+    # Seven passwords take two seconds else.
+    PBKDF2PasswordHasher.iterations = 1000
     made = standing.build()
     print(json.dumps({name: standing.token(getattr(made, name)) for name in standing.NAMES}))
     settle(connection)
