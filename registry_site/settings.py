@@ -111,6 +111,10 @@ else:
         "min_size": env.int("MODELRY_DB_POOL_MIN", default=1),
         "max_size": env.int("MODELRY_DB_POOL_MAX", default=16),
     }
+# Requests of agents that wait in each process for something to do. Each holds a thread of the app server.
+WAITING_REQUESTS = env.int(
+    "MODELRY_WAITING_REQUESTS", default=max(4, env.int("GRANIAN_BLOCKING_THREADS", default=32) - 20)
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Artifact storage and static files ----------------------------------------------------------------------

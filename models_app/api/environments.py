@@ -306,6 +306,10 @@ class EnvironmentDetail(Door):
         return Response(status=204)
 
 
+# One look for all agents that wait in this process.
+CLAIMABLE = waiting.News(deployment_claims.claimable)
+
+
 class EnvironmentClaim(Door):
     @operation(
         "Take the next deployment",
@@ -326,9 +330,10 @@ class EnvironmentClaim(Door):
             found = environments.get_environment(environment, by=self.actor)
             return deployment_claims.claim(found, by=self.actor, **body)
 
-        taken = waiting.until_found(ask, seconds)
+        pk = environments.get_environment(environment, by=self.actor).pk if seconds else 0
+        taken, waited = waiting.until_found(ask, seconds, news=CLAIMABLE, of=pk)
         if taken is None:
-            return Response(status=204, headers={"Retry-After": "1"})
+            return Response(status=204, headers={"Retry-After": "0" if waited else "1"})
         return Response(self.show(HandoutSerializer, deployment_events.handout(taken, site=site(request))))
 
 

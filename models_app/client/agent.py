@@ -33,6 +33,8 @@ CHECK_PATIENCE = 5.0
 CALL_PATIENCE = 20.0
 LONGEST_PAUSE_BETWEEN_CHECKS = 3.0
 ASK_AGAIN_WITHIN = 5.0
+# Whatever the registry says, it is not asked for work more often than that.
+ASK_EVERY = 1.0
 # Facts that the command gets under other names: MODELRY_URL is the registry's own address.
 RENAMED = {"url": "page", "text": "reason"}
 WITHHELD = ("MODELRY_TOKEN", "MODELRY_TOKEN_FILE")
@@ -83,6 +85,7 @@ class Agent:
         while not self.stop.is_set():
             try:
                 self._observe_if_due()
+                asked = time.monotonic()
                 handout = self._claim(0 if self._told.once else self._told.wait)
                 pause = 0.2
             except Failure as failure:
@@ -95,6 +98,8 @@ class Agent:
             outcome = self._take(handout)
             if self._told.once and outcome != "lost":
                 return FAILED if outcome == "failed" else OK
+            if handout is None:
+                self.stop.wait(max(self._polls.pause, ASK_EVERY - (time.monotonic() - asked)))
         self._say("stopped")
         return OK
 

@@ -154,7 +154,13 @@ class Server:
             content = response.read()
             if response.status >= 300:
                 raise _refusal(response, content)
+            self._local.pause = _retry_after(response)
             return content
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which the last answer to this thread said to ask again."""
+        return getattr(self._local, "pause", 0.0)
 
     def fetch(self, path: str, *, start: int, length: int, whole: bool, into: IO[bytes]) -> str:
         """Bytes of a file into `into` from `start`. `whole` asks without a range, and returns their digest."""
@@ -301,8 +307,7 @@ def _refusal(response: http.client.HTTPResponse, content: bytes) -> Exception:
     damaged = str(problem.get("type", "")).endswith(":damaged")
     under_way = status == 409 and "Idempotency-Key is under way" in said
     if (status in AGAIN and not damaged) or under_way:
-        pause = response.headers.get("Retry-After", "")
-        return _Again(said, float(pause) if pause.isdigit() and int(pause) <= 60 else 0.0)
+        return _Again(said, _retry_after(response))
     code = REFUSED
     if problem.get("missing") or problem.get("promotion_request"):
         code = UNMET
@@ -311,6 +316,11 @@ def _refusal(response: http.client.HTTPResponse, content: bytes) -> Exception:
     elif status == 422 or damaged:
         code = DAMAGED
     return Failure(said, code, problem=problem)
+
+
+def _retry_after(response: http.client.HTTPResponse) -> float:
+    pause = response.headers.get("Retry-After", "")
+    return float(pause) if pause.isdigit() and int(pause) <= 60 else 0.0
 
 
 class Progress:

@@ -1,13 +1,15 @@
 """Agents take what is to be deployed, and keep it in hand by a lease.
 
-A waiting agent asks `waiting_for` three times a second: one statement over two partial indexes, which finds nothing as
-long as nothing is there. A counter on the environment would be as quick to read, but every promotion would have to
-write it, so that promotions of different models waited for each other.
+For all agents that wait, `claimable` is asked four times a second in each process: two statements over partial indexes,
+which find nothing as long as nothing is there. A counter on the environment would be as quick to read, but every
+promotion would have to write it, so that promotions of different models waited for each other.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -53,22 +55,32 @@ def require_claiming(environment: Environment, *, by: Actor) -> None:
         )
 
 
-def waiting_for(environment: Environment, agent: str, *, by: Actor) -> list[Deployment]:
-    """What this agent could claim: what it has in hand already, what another lost, what waits; in this order."""
-    now = timezone.now()
-    pair = Deployment.objects.filter(model=OuterRef("model"), environment=environment)
+def _lost(now: datetime) -> DeploymentQuerySet:
+    """What is under way in nobody's hand."""
+    return Deployment.objects.unfinished().filter(Q(lease_until=None) | Q(lease_until__lte=now))
+
+
+def _queued() -> DeploymentQuerySet:
+    """What may be handed out, but for freezes: it waits for nobody, and nothing of its model there goes first."""
+    pair = Deployment.objects.filter(model=OuterRef("model"), environment=OuterRef("environment"))
     goes_first = pair.filter(
         state=DeploymentState.QUEUED, kind=DeploymentKind.ROLLBACK, pk__gt=OuterRef("pk")
     )
-    taken: DeploymentQuerySet = Deployment.objects.filter(environment=environment, state__in=UNFINISHED)
-    taken = taken.filter(Q(holder=agent) | Q(lease_until=None) | Q(lease_until__lte=now))
-    queued: DeploymentQuerySet = Deployment.objects.filter(
+    found: DeploymentQuerySet = Deployment.objects.filter(
         ~Exists(pair.filter(state__in=UNFINISHED)),
         ~Exists(goes_first) | Q(kind=DeploymentKind.ROLLBACK),
-        environment=environment,
         state=DeploymentState.QUEUED,
         released=True,
     )
+    return found
+
+
+def waiting_for(environment: Environment, agent: str, *, by: Actor) -> list[Deployment]:
+    """What this agent could claim: what it has in hand already, what another lost, what waits; in this order."""
+    now = timezone.now()
+    in_hand = Deployment.objects.unfinished().filter(holder=agent)
+    taken, queued = ((in_hand | _lost(now)), _queued())
+    taken, queued = (rows.filter(environment=environment) for rows in (taken, queued))
     readable = by.readable_teams
     if readable is not None:
         taken, queued = (rows.filter(model__in=models_for(by)) for rows in (taken, queued))
@@ -78,6 +90,29 @@ def waiting_for(environment: Environment, agent: str, *, by: Actor) -> list[Depl
     mine.sort(key=lambda one: (one.holder != agent, one.pk))
     waiting = sorted(queued.order_by("id")[:AT_ONCE], key=lambda one: one.kind != DeploymentKind.ROLLBACK)
     return mine + waiting
+
+
+def claimable(environments: Collection[int]) -> dict[int, list[int]]:
+    """Of each of these environments what an agent might get now, by primary keys; those that have nothing are left out.
+
+    Whoever finds something asks `claim`, which decides.
+    """
+    now = timezone.now()
+    found: dict[int, list[int]] = defaultdict(list)
+    for place, pk in (
+        _lost(now).filter(environment__in=environments).order_by("id").values_list("environment", "id")
+    ):
+        found[place].append(pk)
+    queued = _queued().filter(environment__in=environments).order_by("id")
+    rows = list(queued.values_list("environment", "id", "ignores_freeze"))
+    frozen: set[int] = set()
+    if rows:
+        there = Environment.objects.filter(pk__in={row[0] for row in rows}).only("freezes")
+        frozen = {one.pk for one in there if one.freeze_at(now) is not None}
+    for place, pk, ignores_freeze in rows:
+        if ignores_freeze or place not in frozen:
+            found[place].append(pk)
+    return dict(found)
 
 
 def claim(environment: Environment, *, agent: str, by: Actor, lease: int = 60) -> Deployment | None:

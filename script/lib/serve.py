@@ -22,8 +22,8 @@ GRANIAN = {
     "GRANIAN_HTTP": "1",
     "GRANIAN_WEBSOCKETS": "false",
     "GRANIAN_WORKERS": "2",
-    # Each upload or download holds a thread while it lasts; with few, some slow ones would stop the site.
-    "GRANIAN_BLOCKING_THREADS": "32",
+    # Each upload, download or waiting agent holds a thread; with few, some slow ones would stop the site.
+    "GRANIAN_BLOCKING_THREADS": "64",
     # Its only warning is about the threads above.
     "GRANIAN_LOG_LEVEL": "error",
 }

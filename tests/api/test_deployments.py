@@ -84,6 +84,10 @@ def test_a_waiting_agent_hears_of_the_promotion(api, people, model, monkeypatch)
         answer = api.root.post(f"{EU}/claim", {"agent": "two", "wait": 20})
     assert (answer.status_code, answer["Retry-After"]) == (204, "1")
     assert len(slept) == 2
+    # Who waited may come again at once.
+    monkeypatch.setattr(waiting, "LONGEST", 0.001)
+    answer = api.root.post(f"{EU}/claim", {"agent": "two", "wait": 20})
+    assert (answer.status_code, answer["Retry-After"]) == (204, "0")
 
 
 def test_freezes_are_read_and_orders_say_what_to_do(api, people, model):

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from models_app.client.agent import Agent, Told
 from models_app.client.agent_state import AgentState
 from models_app.client.command import Command
 from models_app.client.transfer import Failure
@@ -126,6 +127,49 @@ def test_wrong_use_and_refusals_end_it(shared_live, agents):
     team.promote(team.register("fails"))
     once = agents("once", "--once", environment="once")
     assert once.process.wait(WITHIN) == 8
+
+
+class Idle:
+    """A registry that has nothing to do, and says how long to wait."""
+
+    def __init__(self, *pauses: float) -> None:
+        self.pauses, self.asked = list(pauses), 0
+
+    def impatient(self, patience: float) -> Idle:
+        return self
+
+    @property
+    def pause(self) -> float:
+        return self.pauses[self.asked - 1]
+
+    def ask(self, method: str, path: str, body: dict | None = None) -> None:
+        self.asked += path.endswith("/claim")
+
+
+class Rests(threading.Event):
+    """Never waits, notes for how long it would, and is set at last."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times, self.rests = times, []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.rests.append(timeout)
+        if len(self.rests) >= self.times:
+            self.set()
+        return self.is_set()
+
+
+def test_it_asks_no_sooner_than_it_is_told(tmp_path):
+    server, state = Idle(7.0, 0.0), AgentState(tmp_path)
+    agent = Agent(server, state, None, Told("prod", ["/bin/true"]), lambda *_, **__: None)
+    agent.stop = Rests(2)
+    assert agent.run() == 0
+    state.close()
+    first, second = agent.stop.rests
+    assert first == 7
+    # An answer that came at once, and says nothing.
+    assert 0 < second <= 1
 
 
 def test_a_state_is_one_agents(tmp_path):
