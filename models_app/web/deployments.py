@@ -18,6 +18,7 @@ from models_app.models import (
     DeploymentKind,
     DeploymentState,
     Environment,
+    Follows,
     Team,
 )
 from models_app.models.deployments import FIRST_LINES
@@ -268,17 +269,35 @@ def _refuse(request: PageRequest, number: int, form: str, error: RegistryError) 
 # --- by hand --------------------------------------------------------------------------------------------------
 
 
+class RollbackForm(ReasonForm):
+    """Why, and in one environment whether what it follows goes back as well; everywhere that is so anyway."""
+
+    move_stage = forms.BooleanField(
+        required=False,
+        help_text="Other environments that follow it then go back as well. Else it stays, and this one runs something "
+        "else.",
+    )
+
+    def __init__(self, *args: Any, where: Environment | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].required = True
+        if where is None:
+            del self.fields["move_stage"]
+            return
+        what = where.followed if where.follows == Follows.STAGE else f"the alias “{where.followed}”"
+        self.fields["move_stage"].label = f"Move {what} back, too"
+
+
 @page("GET", "HEAD", "POST", login=True)
 def roll_back(request: PageRequest, name: str) -> HttpResponse:
     """Ask why, then go back: in one environment (`?environment=`), or wherever the version is, with its stage."""
     shown = get_model(name, by=request.actor)
     named = request.GET.get("environment", "")
     where = environments.get_environment(named, by=request.actor) if named else None
-    form = ReasonForm(posted(request))
-    form.fields["reason"].required = True
+    form = RollbackForm(posted(request), where=where)
     if request.method == "POST" and form.is_valid():
         try:
-            made = deployments.roll_back(shown, where, by=request.actor, reason=form.cleaned_data["reason"])
+            made = deployments.roll_back(shown, where, by=request.actor, **form.cleaned_data)
         except (Invalid, Conflict) as error:
             show_problems(form, error)
         else:

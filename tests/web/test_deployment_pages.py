@@ -89,3 +89,24 @@ def test_a_way_back_is_offered_where_there_is_one_to_whom_it_is_for(pages, peopl
         ) is expected
     for path in ("deployments/", "deployments/eu/"):
         assert not [link for link in page(pages.bob.get(HERE + path)).links() if link.startswith(back)]
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_going_back_in_one_environment_moves_the_stage_when_asked(pages, people, eu, moves):
+    model = builders.model("risk/fraud-detector", by=people.alice)
+    made = []
+    for _ in range(2):
+        made.append(builders.promoted(model, by=people.alice, approver=people.carol))
+        deployment_reports.report(Deployment.objects.latest("id"), by=people.root, state="live")
+    path = f"{HERE}deployments/rollback/?environment=eu"
+    assert "Move production back, too" in page(pages.alice.get(path)).text()
+    assert "too" not in page(pages.alice.get(f"{HERE}deployments/rollback/")).text()
+    sent = pages.alice.submit(path, {"reason": "Slow.", "move_stage": moves})
+    assert sent.status_code == 302
+    back = Deployment.objects.latest("id")
+    assert (back.version, back.kind) == (made[0], "rollback")
+    for version in made:
+        version.refresh_from_db()
+    assert [version.stage for version in made] == (
+        ["production", "archived"] if moves else ["archived", "production"]
+    )
