@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from models_app.http import bodies, limits, signing
 from models_app.models import UploadFile, UploadSession
-from models_app.registry.artifacts import upload_sessions
+from models_app.registry.artifacts import reuse, upload_sessions
 from models_app.registry.artifacts.arrivals import Arrival, Way
 from models_app.registry.artifacts.blobs import StoredFile
 from models_app.registry.artifacts.upload_sessions import ADDRESSES, AT_ONCE, KEPT, SMALL, Wanted
@@ -165,7 +165,7 @@ class CreatedUpload(UploadSerializer):
         read_only_fields = fields
 
     def get_hash_first(self, session: UploadSession) -> list[str]:
-        return upload_sessions.likely_here(session, by=self.context["request"].actor)
+        return reuse.likely_here(session, by=self.context["request"].actor)
 
 
 class DeclaredFiles(serializers.Serializer):
@@ -206,6 +206,9 @@ class Arrived(serializers.Serializer):
 class Completed(Arrived):
     verifying = serializers.IntegerField(
         help_text="How many arrived and are still being read, to verify them. Ask again till none is."
+    )
+    trouble = serializers.CharField(
+        help_text="What kept one of them from being read the last time, if anything."
     )
 
 
@@ -306,7 +309,7 @@ class UploadFiles(Listing):
 
         def work() -> Any:
             rows = upload_sessions.declare(session, _declared(sent["files"]), by=self.actor)
-            hash_first = upload_sessions.likely_here(session, by=self.actor)
+            hash_first = reuse.likely_here(session, by=self.actor)
             return self.show(DeclaredFiles, {"files": rows, "hash_first": hash_first})
 
         return self.once(201, work, sent)

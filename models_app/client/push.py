@@ -320,12 +320,12 @@ class Push:
 
     def _complete(self, path: str, some: list[str], files: dict[str, Local]) -> None:
         """Have them put together, and wait while the registry still reads them."""
-        left, last, since, pause = len(some), 0, time.monotonic(), FIRST_LOOK
+        left, last, since, pause, trouble, told = len(some), 0, time.monotonic(), FIRST_LOOK, "", ""
 
         def ask() -> None:
-            nonlocal left
+            nonlocal left, trouble
             answer = self.server.ask("POST", f"{path}/complete", {"sha256": some})
-            left = answer.get("verifying", 0)
+            left, trouble = answer.get("verifying", 0), answer.get("trouble", "")
 
         self._watched([files[sha256] for sha256 in some], ask)
         while left:
@@ -334,10 +334,14 @@ class Push:
                     f"waiting while the registry verifies {left} {'files' if left > 1 else 'file'}"
                 )
                 last, since = left, time.monotonic()
+            if trouble != told:
+                self.progress.say(trouble or "it is read again")
+                told = trouble
             largest = max(files[sha256].size for sha256 in some)
             if time.monotonic() - since > VERIFIED_WITHIN + largest / SLOWEST:
                 raise Failure(
-                    "The registry has not verified what was sent: does its worker run? Push again: it goes on there.",
+                    "The registry has not verified what was sent. "
+                    f"{trouble or 'Does its worker run?'} Push again: it goes on there.",
                     NETWORK,
                 )
             time.sleep(pause)

@@ -57,6 +57,8 @@ class UploadFile(models.Model):
     # says again and again that it is alive.
     verifying_at = models.DateTimeField(null=True, editable=False)
     worker_at = models.DateTimeField(null=True, editable=False)
+    # What kept a worker from reading it the last time.
+    trouble = models.CharField(max_length=500, default="", editable=False)
     # What is wrong with what came, till it comes again.
     refusal = models.CharField(max_length=500, default="", editable=False)
 

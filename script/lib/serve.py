@@ -1,4 +1,4 @@
-"""Start the app server and the worker, say where to find them, and end both when told or when one ends."""
+"""Start the app server and the worker, say where to find them, begin again what dies, and end both when told."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -24,10 +25,13 @@ GRANIAN = {
     "GRANIAN_WORKERS": "2",
     # Each upload, download or waiting agent holds a thread; with few, some slow ones would stop the site.
     "GRANIAN_BLOCKING_THREADS": "64",
+    "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
     # Its only warning is about the threads above.
     "GRANIAN_LOG_LEVEL": "error",
 }
 GRACE = 10.0
+# What ends more often than so many times in so many seconds will not do better the next time.
+MOST_ENDS, WITHIN = 5, 60.0
 
 
 class Ended(Exception):
@@ -58,13 +62,17 @@ def main() -> int:
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         told = prepare(environment)
-        children["app server"] = start(["granian", "registry_site.wsgi:application"], environment)
-        # It is asked by nobody, and has to know for its mails where the site is.
-        knowing = {"MODELRY_PUBLIC_URL": address, **environment}
-        children["worker"] = start(["manage.py", "run_worker"], knowing)
+        begin = {
+            "app server": lambda: start(["granian", "registry_site.wsgi:application"], environment),
+            # It is asked by nobody, and has to know for its mails where the site is.
+            "worker": lambda: start(
+                ["manage.py", "run_worker"], {"MODELRY_PUBLIC_URL": address, **environment}
+            ),
+        }
+        children.update({name: work() for name, work in begin.items()})
         wait_for(address, children)
         welcome(address, told)
-        return watch(children)
+        return watch(children, begin)
     except Ended:
         return 0
     except subprocess.CalledProcessError as error:
@@ -152,12 +160,21 @@ def wait_for(address: str, children: dict[str, subprocess.Popen[bytes]]) -> None
     raise RuntimeError(f"{address}/healthz did not answer within a minute.")
 
 
-def watch(children: dict[str, subprocess.Popen[bytes]]) -> int:
-    """Wait until one of them ends, which it should not."""
+def watch(
+    children: dict[str, subprocess.Popen[bytes]], begin: dict[str, Callable[[], subprocess.Popen[bytes]]]
+) -> int:
+    """Begin again what was killed; till one of them ends again and again."""
+    ends: list[float] = []
     while True:
         for name, child in children.items():
             if child.poll() is not None:
-                return fail(f"The {name} ended with status {child.returncode}; ending the rest.")
+                said = f"The {name} ended with status {child.returncode}"
+                ends = [at for at in ends if at > time.monotonic() - WITHIN] + [time.monotonic()]
+                if len(ends) > MOST_ENDS:
+                    return fail(f"{said}, again; ending the rest.")
+                print(f"{said}; beginning it again.", file=sys.stderr, flush=True)
+                end([child])
+                children[name] = begin[name]()
         time.sleep(0.3)
 
 

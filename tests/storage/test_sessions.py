@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from unittest import mock
 
 import httpx
 import pytest
@@ -11,9 +12,10 @@ from django.utils import timezone
 
 from models_app.models import ModelVersion, UploadFile
 from models_app.registry.artifacts import arrivals, storage, verifying
+from models_app.registry.errors import Unavailable
 from models_app.tasks.storage import verify_all
 from tests import builders
-from tests.api.test_uploads import begin, call, refused, targets
+from tests.api.test_uploads import begin, call, completed, refused, targets
 from tests.storage.test_contract import CONTENT, DIGEST, MIB, blobs, sha256, waiting
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_is_enough]
@@ -63,7 +65,7 @@ def direct(request, servers, use, monkeypatch):
     return request.param
 
 
-def test_what_the_worker_verifies(direct, api):
+def test_what_the_worker_verifies(direct, api, monkeypatch):
     content = os.urandom(6 * MIB)
     digest = sha256(content)
     upload = begin(api.bob, {"big.bin": content, "again.bin": content})
@@ -72,7 +74,7 @@ def test_what_the_worker_verifies(direct, api):
     # A part that arrives corrupt is found, and the file sent again.
     damaged = b"!" + content[1:]
     assert set(send(told, damaged)) <= {200, 201}
-    assert call(api.bob, upload, "complete", sha256=[digest]).json() == {"arrived": 0, "verifying": 1}
+    assert call(api.bob, upload, "complete", sha256=[digest]).json() == completed(0, 1)
     assert verify_all()
     for _ in range(2):
         problem = refused(call(api.bob, upload, "complete", sha256=[digest]), 422, fields={"sha256"})
@@ -81,10 +83,18 @@ def test_what_the_worker_verifies(direct, api):
     (told,) = targets(api.bob, upload, content)
     assert set(send(told, content)) <= {200, 201}
     for _ in range(2):
-        assert call(api.bob, upload, "complete", sha256=[digest]).json() == {"arrived": 0, "verifying": 1}
+        assert call(api.bob, upload, "complete", sha256=[digest]).json() == completed(0, 1)
     # Nothing is to be sent, nothing to be seen, and no version made of it yet.
     assert (targets(api.bob, upload, content), blobs()) == ([], [])
     assert "verified" in refused(call(api.bob, upload, "seal"), 409)["detail"]
+
+    # A store that does not let it read is told of to who waits.
+    with monkeypatch.context() as full:
+        full.setattr(arrivals, "finish", mock.Mock(side_effect=Unavailable("The store is full.")))
+        assert not verify_all()
+    told = call(api.bob, upload, "complete", sha256=[digest]).json()
+    assert told == completed(0, 1, "The store is full.")
+    UploadFile.objects.exclude(verifying_at=None).update(worker_at=None)
 
     # Who is told to stop leaves it to others; one that is silent has died.
     assert verifying.verify_next(stop=lambda: True)
@@ -93,7 +103,7 @@ def test_what_the_worker_verifies(direct, api):
     assert not verify_all()
     UploadFile.objects.exclude(verifying_at=None).update(worker_at=timezone.now() - timedelta(minutes=3))
     assert verify_all()
-    assert call(api.bob, upload, "complete", sha256=[digest]).json() == {"arrived": 1, "verifying": 0}
+    assert call(api.bob, upload, "complete", sha256=[digest]).json() == completed(1, 0)
     assert call(api.bob, upload, "seal").status_code == 201
     assert ModelVersion.objects.get().manifest.file_count == 2
     assert storage.read(digest, limit=len(content)) == content

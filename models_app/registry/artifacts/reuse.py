@@ -1,4 +1,4 @@
-"""Files named by digest instead of sent: only for bytes that the caller can read anyway."""
+"""Files that need not be sent: only bytes that the caller can read anyway, or sent before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
-from models_app.models import ManifestEntry
+from models_app.models import ManifestEntry, UploadFile, UploadSession
 from models_app.registry.access import Actor, versions_for
 from models_app.registry.errors import FieldProblem, Invalid, Mismatch, TooLarge
 
@@ -59,3 +59,26 @@ def sizes_of(digests: set[str], *, by: Actor) -> dict[str, int]:
         )
         found.update(entries.order_by().values_list("blob_id", "blob__size").distinct())
     return found
+
+
+def sizes_here(digests: set[str], *, by: Actor) -> dict[str, int]:
+    """Sizes of what the actor may read, or has sent."""
+    found = sizes_of(digests, by=by)
+    ordered = sorted(digests - found.keys())
+    for start in range(0, len(ordered), 500):
+        sent = UploadFile.objects.filter(
+            session__created_by=by.user, blob__in=ordered[start : start + 500], blob__damaged_at=None
+        )
+        found.update(sent.values_list("blob_id", "blob__size").distinct())
+    return found
+
+
+def likely_here(session: UploadSession, *, by: Actor) -> list[str]:
+    """Files without a digest that are as long as one of the model's newest version: they are better hashed first."""
+    unsaid = dict(session.files.filter(sha256="").values_list("path", "size"))
+    if not unsaid:
+        return []
+    newest = versions_for(by).filter(model__name=session.model_name).order_by("-number")[:1]
+    entries = ManifestEntry.objects.filter(manifest__in=newest.values("manifest"), size__in=unsaid.values())
+    sizes = set(entries.values_list("size", flat=True))
+    return sorted(path for path, size in unsaid.items() if size in sizes)

@@ -23,9 +23,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app.formats.paths import check_paths
-from models_app.models import ManifestEntry, ModelVersion, UploadFile, UploadSession
+from models_app.models import ModelVersion, UploadFile, UploadSession
 from models_app.registry import admission, catalog, quotas
-from models_app.registry.access import Actor, Right, require_login, require_scope, versions_for
+from models_app.registry.access import Actor, Right, require_login, require_scope
 from models_app.registry.errors import Conflict, FieldProblem, Invalid, Mismatch, NotFound, TooLarge
 
 from . import arrivals, blobs, reuse, storage
@@ -43,10 +43,11 @@ AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """How many files are here, and how many arrived but have to be read first."""
+    """How many files are here, and how many arrived but have to be read first; what keeps them from it, if anything."""
 
     arrived: int
     verifying: int
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +152,6 @@ def declare(session: UploadSession, files: Sequence[StoredFile], *, by: Actor) -
     return UploadFile.objects.bulk_create(rows, batch_size=AT_ONCE)
 
 
-def likely_here(session: UploadSession, *, by: Actor) -> list[str]:
-    """Files without a digest that are as long as one of the model's newest version: they are better hashed first."""
-    unsaid = dict(session.files.filter(sha256="").values_list("path", "size"))
-    if not unsaid:
-        return []
-    newest = versions_for(by).filter(model__name=session.model_name).order_by("-number")[:1]
-    entries = ManifestEntry.objects.filter(manifest__in=newest.values("manifest"), size__in=unsaid.values())
-    sizes = set(entries.values_list("size", flat=True))
-    return sorted(path for path, size in unsaid.items() if size in sizes)
-
-
 @transaction.atomic
 def say(session: UploadSession, digests: Mapping[str, str], *, by: Actor) -> list[UploadFile]:
     """Say the digests, by path, of files that were declared without; those that are here need not be sent on.
@@ -193,7 +183,7 @@ def _keep_here(session: UploadSession, files: Sequence[StoredFile], *, by: Actor
     it has or than was declared before.
     """
     digests = {file.sha256 for file in files if file.sha256}
-    sizes = _here(digests, by=by)
+    sizes = reuse.sizes_here(digests, by=by)
     told = dict(sizes)
     ordered = sorted(digests)
     for start in range(0, len(ordered), AT_ONCE):
@@ -204,18 +194,6 @@ def _keep_here(session: UploadSession, files: Sequence[StoredFile], *, by: Actor
             raise blobs.other_size(file, told[file.sha256])
     blobs.keep([file for file in files if file.sha256 in sizes])
     return sizes
-
-
-def _here(digests: set[str], *, by: Actor) -> dict[str, int]:
-    """Sizes of what the actor may read, or has sent."""
-    found = reuse.sizes_of(digests, by=by)
-    ordered = sorted(digests - found.keys())
-    for start in range(0, len(ordered), AT_ONCE):
-        sent = UploadFile.objects.filter(
-            session__created_by=by.user, blob__in=ordered[start : start + AT_ONCE], blob__damaged_at=None
-        )
-        found.update(sent.values_list("blob_id", "blob__size").distinct())
-    return found
 
 
 def is_small(file: UploadFile) -> bool:
@@ -397,8 +375,9 @@ def complete(session: UploadSession, digests: Iterable[str]) -> Completed:
         raise Mismatch.many(wrong[:100])
     if missing:
         raise Invalid.many(missing[:100])
-    waiting = sum(file.blob_id is None for file in found.values())
-    return Completed(len(found) - waiting, waiting)
+    waiting = [file for file in found.values() if file.blob_id is None]
+    trouble = next((file.trouble for file in waiting if file.trouble), "")
+    return Completed(len(found) - len(waiting), len(waiting), trouble)
 
 
 def _gather(session: UploadSession, file: UploadFile) -> bool:
@@ -425,7 +404,7 @@ def _gather(session: UploadSession, file: UploadFile) -> bool:
 
 def begin_anew(file: UploadFile, *, refusal: str = "") -> None:
     """All of the file is to be sent again, for that reason."""
-    fresh = {"arrival": "", "way": "", "at_store": "", "verifying_at": None, "worker_at": None}
+    fresh = {"arrival": "", "way": "", "at_store": "", "verifying_at": None, "worker_at": None, "trouble": ""}
     UploadFile.objects.filter(pk=file.pk, arrival=file.arrival).update(**fresh, refusal=refusal[:500])
     for name, value in (fresh | {"refusal": refusal[:500]}).items():
         setattr(file, name, value)

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from models_app.models import UploadFile
-from models_app.registry.errors import Invalid, NotFound, TooLarge
+from models_app.registry.errors import Invalid, NotFound, TooLarge, Unavailable
 
 from . import arrivals, upload_sessions
 from .blobs import StoredFile
@@ -43,7 +43,7 @@ def any_waiting() -> bool:
 def verify_next(*, stop: Stop = lambda: False) -> bool:
     """Read the file that waits longest and settle it; False when none waits. Any number may do so at once.
 
-    Raises Unavailable; the file is read again later then.
+    Raises Unavailable; the file is read again later then, and says what happened.
     """
     file = _take()
     if file is None:
@@ -53,6 +53,9 @@ def verify_next(*, stop: Stop = lambda: False) -> bool:
         upload_sessions.claim(file.session_id, [StoredFile(file.path, stored.sha256, stored.size)])
     except _Stopped:
         UploadFile.objects.filter(pk=file.pk, worker_at=file.worker_at).update(worker_at=None)
+    except Unavailable as error:
+        UploadFile.objects.filter(pk=file.pk).update(trouble=str(error)[:500])
+        raise
     except Invalid as error:
         upload_sessions.begin_anew(file, refusal=error.problems[0].message)
     except (NotFound, TooLarge) as error:
