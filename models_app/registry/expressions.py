@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cel
+if TYPE_CHECKING:
+    import cel
 
 MAX_EXPRESSION = 1_000
 MAX_LOOPS = 2
@@ -128,11 +129,16 @@ def _body(tokens: list[str], at: int) -> list[str]:
 
 @lru_cache(maxsize=512)
 def _program(text: str) -> cel.Program:
+    # It brings a command line with it, for which every process would wait as it starts.
+    import cel
+
     return cel.compile(text)
 
 
 def context(facts: Mapping[str, Any]) -> cel.Context:
     """What expressions are evaluated against; made once for many of them."""
+    import cel
+
     return cel.Context(variables={name: _cut(value, [MAX_VALUES]) for name, value in facts.items()})
 
 
