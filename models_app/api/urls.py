@@ -40,14 +40,11 @@ from .deployments import (
 from .environments import EnvironmentClaim, EnvironmentDetail, EnvironmentList, EnvironmentRunning
 from .files import ArchiveDownload, FileDownload, FileList
 from .holds import HoldDetail, HoldLift, HoldList
+from .incidents import IncidentAcknowledge, IncidentDetail, IncidentList, IncidentResolve
 from .lineage import Lineage
 from .models import CardTemplate, ModelDetail, ModelList, ModelRename
 from .monitoring import (
     DeploymentObservations,
-    IncidentAcknowledge,
-    IncidentDetail,
-    IncidentList,
-    IncidentResolve,
     ThresholdDetail,
     ThresholdList,
 )

@@ -116,13 +116,14 @@ class Resolution(models.TextChoices):
 
     PERSON = "person", "Resolved by hand"
     RECOVERED = "recovered", "Within the limits again"
-    RETRAINED = "retrained", "A retrained version is in production"
+    RETRAINED = "retrained", "A retrained version serves"
 
 
 class Incident(models.Model):
     """A model whose observations went beyond a limit. The primary key is the number people see.
 
-    A model has at most one that is not resolved: what goes beyond a limit meanwhile is added to it.
+    A model has at most one that is not resolved: what goes beyond a limit meanwhile is added to it. One that a
+    retrained version ended is open again when what drifted serves again.
     """
 
     model = models.ForeignKey("RegisteredModel", on_delete=models.CASCADE, related_name="incidents")
@@ -144,6 +145,8 @@ class Incident(models.Model):
     transition = models.ForeignKey(
         "StageTransition", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
+    reopened_at = models.DateTimeField(null=True, editable=False, help_text="The last time.")
+    reopened_because = models.TextField(blank=True, editable=False)
 
     class Meta:
         ordering = ["-id"]

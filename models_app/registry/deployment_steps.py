@@ -21,7 +21,7 @@ from models_app.models import (
     Stage,
 )
 
-from . import address_templates, audit, events, prepared
+from . import address_templates, audit, events, prepared, retraining
 from .access import Actor
 from .names import flat
 
@@ -323,6 +323,7 @@ def go_live(deployment: Deployment, *, by: Actor) -> None:
         serves_no_more(former)
     for one in undone:
         _rolled_back(one, deployment, by=by)
+    retraining.went_live(deployment, by=by)
     start_next(deployment, by=by)
 
 

@@ -318,6 +318,19 @@ def serving(versions: Iterable[ModelVersion]) -> dict[int, list[Deployment]]:
     return found
 
 
+def newest(versions: Iterable[ModelVersion]) -> dict[int, list[Deployment]]:
+    """What last became of each of these versions in every environment, by its primary key."""
+    found: dict[tuple[int, int], Deployment] = {}
+    rows = Deployment.objects.filter(version__in=list(versions), environment__deleted_at=None)
+    rows = rows.exclude(state=DeploymentState.SUPERSEDED)
+    for one in rows.select_related("environment").order_by("environment__name", "pk"):
+        found[one.version_id, one.environment_id] = one
+    by_version: dict[int, list[Deployment]] = {}
+    for (version, _), one in found.items():
+        by_version.setdefault(version, []).append(one)
+    return by_version
+
+
 def running_in(environment: Environment, *, by: Actor) -> QuerySet[Running]:
     """What an environment reported, of models that the actor may read."""
     rows = Running.objects.filter(environment=environment, model__in=models_for(by))

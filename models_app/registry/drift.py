@@ -73,8 +73,7 @@ def judge(deployment: Deployment, series: Iterable[ObservationSeries], *, by: Ac
     """Open an incident on the model, or add to the open one, or end it; returns the one that is open now or was just
     ended. The model is locked; the queries do not grow with the batch.
 
-    What an incident was resolved with is settled: only what was observed after that opens another. The deployment that
-    a retrained version was made to replace opens none any more.
+    What an incident was resolved with is settled: only what was observed after that opens another.
     """
     touched = list(series)
     if not touched or deployment.state != DeploymentState.LIVE:
@@ -91,7 +90,7 @@ def judge(deployment: Deployment, series: Iterable[ObservationSeries], *, by: Ac
     settled = last.resolved_at if last is not None and last.is_over else None
     beyond = [case for case in cases if case.is_beyond(settled)]
     if incident is None:
-        if not beyond or (last is not None and _is_replaced(deployment, last)):
+        if not beyond:
             return None
         incident = Incident(model=deployment.model, opened_at=timezone.now())
         incident.save(force_insert=True)
@@ -117,14 +116,6 @@ def _newest(series: set[int], count: int) -> dict[int, Points]:
     for pk, at, value in rows:
         found.setdefault(pk, []).append((at, value))
     return found
-
-
-def _is_replaced(deployment: Deployment, last: Incident) -> bool:
-    """Whether the incident of this deployment was ended by a version that is there to replace it."""
-    return (
-        last.resolution == Resolution.RETRAINED
-        and last.breaches.filter(series__deployment=deployment).exists()
-    )
 
 
 def _note(incident: Incident, beyond: list[Case], cases: list[Case]) -> None:

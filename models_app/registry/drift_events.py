@@ -9,7 +9,7 @@ from models_app.models import Comparison, IncidentState, Resolution
 from . import addresses
 from .event_schemas import Event, Fields, Payload, number, text, whole
 
-DRIFTED, RESOLVED = NAMES = ("model.drifted", "model.drift_resolved")
+DRIFTED, RESOLVED, REOPENED = NAMES = ("model.drifted", "model.drift_resolved", "model.drift_reopened")
 _SITE = "https://models.example.com"
 
 _INCIDENT: Fields = {
@@ -66,7 +66,18 @@ EVENTS = (
         example={
             "state": "resolved",
             "by": "li.wei",
-            "text": "v13, trained because of it, is in production.",
+            "text": "v13, trained because of it, is live in eu.",
         },
+    ),
+    Event(
+        REOPENED,
+        "an incident that a retrained version ended is open again: what drifted serves again, after a rollback for one",
+        {
+            **_INCIDENT,
+            "version": whole("Number of the version that serves again.", 12),
+            "environment": text("Name of its environment; empty when it serves in none.", "eu"),
+        },
+        tell=tell,
+        example={"by": "system", "text": "v12, on which it was opened, serves in eu again."},
     ),
 )

@@ -73,3 +73,43 @@ def end(
             "text": reason,
         },
     )
+
+
+def reopen(
+    incident: Incident,
+    model: RegisteredModel,
+    *,
+    by: Actor,
+    why: str,
+    version: int,
+    environment: str = "",
+) -> None:
+    """An incident that was over is not, since this version serves again; the model is locked and has no other."""
+    before = {"state": incident.state, "resolution": incident.resolution, "reason": incident.reason}
+    taken_up = incident.acknowledged_at is not None
+    incident.state = IncidentState.ACKNOWLEDGED.value if taken_up else IncidentState.OPEN.value
+    incident.resolution = incident.reason = ""
+    incident.resolved_at = incident.resolved_by = incident.transition = None
+    incident.reopened_at, incident.reopened_because = timezone.now(), why
+    incident.save()
+    audit.record(
+        "incident.reopened",
+        by=by,
+        subject=model.name,
+        model=model,
+        before=before,
+        after={"incident": incident.pk, "state": incident.state, "version": version},
+        reason=why,
+    )
+    events.emit(
+        "model.drift_reopened",
+        model=model,
+        payload={
+            **of(incident, model),
+            "version": version,
+            "environment": environment,
+            "by": by.name,
+            "by_id": by.user.pk if by.user else None,
+            "text": why,
+        },
+    )

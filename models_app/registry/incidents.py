@@ -24,7 +24,12 @@ def incidents_for(actor: Actor) -> QuerySet[Incident]:
     """
     require_reading(actor)
     rows = Incident.objects.select_related(
-        "model__team", "acknowledged_by", "resolved_by", "transition__version", "transition__request"
+        "model__team",
+        "acknowledged_by",
+        "resolved_by",
+        "transition__version",
+        "transition__request",
+        "transition__by",
     )
     rows = rows.prefetch_related(
         Prefetch(

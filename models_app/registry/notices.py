@@ -235,6 +235,10 @@ def _drift_resolved(case: Happening) -> str:
     return f"Resolved: incident #{case.facts['incident']} on {case.model.name}"
 
 
+def _drift_reopened(case: Happening) -> str:
+    return f"Open again: incident #{case.facts['incident']} on {case.model.name}, {case.facts['text']}"
+
+
 def _promoted(case: Happening) -> str:
     # Into production the move itself is told of, also to those who took part.
     return "" if case.facts["to"] == "production" else f"Promoted by {case.who}: {case.what}"
@@ -267,10 +271,11 @@ RULES: dict[str, tuple[Who, Callable[[Happening], str]]] = {
     "deployment.rolled_back": (_deploying, _deployment_back),
     drift_events.DRIFTED: (_owners, _drifted),
     drift_events.RESOLVED: (_owners, _drift_resolved),
+    drift_events.REOPENED: (_owners, _drift_reopened),
     HANDED_OVER: (_heir, lambda case: f"You answer for {case.model.name} now, says {case.who}"),
     standard_events.MOVED: (_concerned, _moved),
 }
-URGENT = frozenset({"promotion.emergency", "deployment.failed", drift_events.DRIFTED})
+URGENT = frozenset({"promotion.emergency", "deployment.failed", drift_events.DRIFTED, drift_events.REOPENED})
 
 
 # --- writing --------------------------------------------------------------------------------------------------

@@ -13,8 +13,17 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from models_app.models import Comparison, Deployment, Environment, RegisteredModel, Stage, Threshold
-from models_app.registry import environments, incidents, observations, thresholds
+from models_app.models import (
+    Comparison,
+    Deployment,
+    Environment,
+    Incident,
+    RegisteredModel,
+    Retraining,
+    Stage,
+    Threshold,
+)
+from models_app.registry import deployment_views, environments, incidents, observations, thresholds
 from models_app.registry.access import get_model, require_login
 from models_app.registry.errors import Conflict, Invalid, RegistryError
 
@@ -179,6 +188,13 @@ def incident(request: PageRequest, number: int) -> HttpResponse:
     return _incident(request, number)
 
 
+def _retrainings(shown: Incident) -> list[tuple[Retraining, list[Deployment]]]:
+    """The versions that were trained because of it, and what became of each where it was deployed."""
+    rows = list(shown.retrainings.all())
+    went = deployment_views.newest([one.version for one in rows])
+    return [(one, went.get(one.version_id, [])) for one in rows]
+
+
 def _incident(request: PageRequest, number: int, refused: Refused | None = None) -> HttpResponse:
     shown = incidents.get_incident(number, by=request.actor)
     context = {
@@ -186,7 +202,7 @@ def _incident(request: PageRequest, number: int, refused: Refused | None = None)
         "incident": shown,
         "model": shown.model,
         "breaches": shown.breaches.all(),
-        "retrainings": shown.retrainings.all(),
+        "retrainings": _retrainings(shown),
         "push": shlex.join(
             ["modelry", "push", "FOLDER", f"--model={shown.model.name}", f"--retrains={shown.pk}"]
         ),

@@ -68,6 +68,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "incident.opened": "opened an incident on",
         "incident.acknowledged": "took up the incident on",
         "incident.resolved": "resolved the incident on",
+        "incident.reopened": "opened again the incident on",
         "version.retrains": "answered an incident with",
         "threshold.set": "set a threshold of",
         "threshold.changed": "changed a threshold of",

@@ -12,8 +12,10 @@ from django.utils import timezone
 from models_app.models import AuditEvent, Deployment, Incident, Notice, Observation, OutboxEvent
 from models_app.registry import (
     deployment_reports,
+    deployments,
     environments,
     incidents,
+    lifecycle,
     observations,
     promotions,
     tags,
@@ -52,6 +54,15 @@ def points(*values, name="psi", feature="amount", since=None):
 
 def post(deployment, people, batch):
     return observations.observe(deployment, by=people.root, observations=batch)
+
+
+def how(incident):
+    incident.refresh_from_db()
+    return incident.state, incident.reason
+
+
+def report_newest(people, state, **more):
+    deployment_reports.report(Deployment.objects.latest("id"), by=people.root, state=state, **more)
 
 
 def limit(deployment, people, **more):
@@ -201,7 +212,7 @@ def test_people_answer_and_what_was_seen_before_is_settled(people, settings):
     assert other.pk != incident.pk
 
 
-def test_a_retrained_version_ends_it_when_it_enters_production(people):
+def test_a_retrained_version_ends_it_when_it_serves(people):
     deployment = live(people)
     model = deployment.model
     limit(deployment, people)
@@ -213,25 +224,57 @@ def test_a_retrained_version_ends_it_when_it_enters_production(people):
     tagged = builders.version(model, by=people.alice)
     tags.set_version_tag(tagged, key="modelry.retrains", value=str(incident.pk), by=people.alice)
     promotions.move(tagged, to="staging", by=people.alice)
-    incident.refresh_from_db()
-    assert incident.state == "open"
-    version = builders.promoted(model, by=people.alice, approver=people.carol, retrains=str(incident.pk))
-    incident.refresh_from_db()
-    assert (incident.state, incident.resolution, incident.transition.version) == (
-        "resolved",
-        "retrained",
-        version,
-    )
-    assert [one.version.number for one in incident.retrainings.order_by("pk")] == [
-        tagged.number,
-        version.number,
-    ]
-    # Till the new one is deployed the old one goes on; that is known.
+    v3 = builders.promoted(model, by=people.alice, approver=people.carol, retrains=str(incident.pk))
+    assert how(incident) == ("open", "")
+    # It never serves: what drifted goes on.
+    report_newest(people, "failed", reason="No memory.")
+    report_newest(people, "live")
+    assert how(incident) == ("open", "")
+    v4 = builders.promoted(model, by=people.alice, approver=people.carol, retrains=str(incident.pk))
+    report_newest(people, "live")
+    assert how(incident) == ("resolved", "v4, trained because of it, is live in eu.")
+    assert incident.transition.version == v4
+    assert [one.version.number for one in incident.retrainings.order_by("pk")] == [2, v3.number, v4.number]
+    # What it ended with is settled, till what drifted is back.
     later = timezone.now() + timedelta(minutes=4)
-    assert post(deployment, people, points(0.5, 0.5, since=later)).incident is None
-    newest = Deployment.objects.latest("id")
-    deployment_reports.report(newest, by=people.root, state="live")
-    assert post(newest, people, points(0.5, 0.5, since=later)).incident.pk != incident.pk
+    deployments.roll_back(model, by=people.alice, reason="Slow.")
+    assert how(incident) == ("resolved", "v4, trained because of it, is live in eu.")
+    report_newest(people, "live")
+    assert how(incident) == ("open", "")
+    assert incident.reopened_because == "v1, on which it was opened, serves in eu again."
+    assert OutboxEvent.objects.get(name="model.drift_reopened").payload["version"] == 1
+    back = Deployment.objects.latest("id")
+    assert post(back, people, points(0.5, 0.5, since=later)).incident == incident
+
+
+def test_what_drifted_has_to_be_gone_everywhere(people):
+    deployment = live(people)
+    model = deployment.model
+    environments.set_up("us", by=people.root)
+    deployments.deploy(deployment.version, environments.get_environment("us", by=people.root), by=people.root)
+    report_newest(people, "live")
+    for one in Deployment.objects.live():
+        limit(one, people)
+        incident = post(one, people, points(0.3, 0.3)).incident
+    builders.promoted(model, by=people.alice, approver=people.carol, retrains=str(incident.pk))
+    ours = Deployment.objects.unfinished().order_by("environment__name")
+    deployment_reports.report(ours[0], by=people.root, state="live")
+    assert how(incident) == ("open", "")
+    deployment_reports.report(ours[0], by=people.root, state="live")
+    assert how(incident) == ("resolved", "v2, trained because of it, is live in eu and us.")
+
+
+def test_where_nobody_deploys_production_is_what_serves(people):
+    deployment = live(people)
+    model = deployment.model
+    limit(deployment, people)
+    incident = post(deployment, people, points(0.3, 0.3)).incident
+    deployments.take_down(deployment.environment, by=people.root, reason="Moved.")
+    builders.promoted(model, by=people.alice, approver=people.carol, retrains=str(incident.pk))
+    assert how(incident) == ("resolved", "v2, trained because of it, is in production.")
+    lifecycle.rollback(model, by=people.alice, reason="Slow.")
+    assert how(incident) == ("open", "")
+    assert incident.reopened_because == "v1, on which it was opened, is in production again."
 
 
 @pytest.mark.usefixtures("loopback")

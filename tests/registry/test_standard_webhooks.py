@@ -190,7 +190,7 @@ def test_stages_and_environments_narrow_what_is_heard_of_deployments(people):
     hook(people.root, name="eu", events=events, environments=["eu"])
     model = builders.model("risk/fraud", by=people.alice)
     version = builders.complete_version(model, by=people.bob)
-    promotions.move(version, to="staging", by=people.bob)
+    promotions.move(version, to="staging", by=people.alice)
     promotions.move(version, to="production", by=people.carol)
     lifecycle.set_alias(model, name="champion", version=version, by=people.alice)
     dispatch()
