@@ -22,6 +22,8 @@ from urllib.parse import urlencode
 
 from models_app.models import WebhookKind, WebhookScheme
 
+from . import chat_texts
+
 JSON = "application/json"
 HIDDEN = "••••"
 # Of each scheme, the names of what carries id, time and signature.
@@ -29,8 +31,6 @@ _HEADERS = {
     WebhookScheme.MLFLOW: ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature"),
     WebhookScheme.STANDARD: ("webhook-id", "webhook-timestamp", "webhook-signature"),
 }
-# What stands elsewhere in a chat message, or says nothing there.
-_TOLD = frozenset({"model", "version", "url", "by", "text", "is_prompt", "request"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,37 +116,9 @@ def for_gitlab(message: Message, *, token: str, ref: str) -> Call:
 
 def for_slack(message: Message) -> Call:
     """A text as Slack's incoming webhooks take it; Mattermost and Rocket.Chat take the same."""
-    body = json.dumps({"text": chat_text(_read(message))})
+    body = json.dumps({"text": chat_texts.text_of(_read(message))})
     headers = {"Content-Type": JSON}
     return Call(headers, body.encode(), headers, body)
-
-
-def chat_text(told: dict[str, Any]) -> str:
-    """An event in a few lines: what happened to which version, by whom, the plain facts, and what was said."""
-    data = told["data"]
-    what = _escaped(told["type"].replace(".", " ").replace("_", " ").capitalize())
-    about = _escaped(str(data.get("model") or ""))
-    if about and data.get("version") is not None:
-        about += f" v{data['version']}"
-    if data.get("url"):
-        about = f"<{_escaped(data['url'])}|{about or 'open'}>"
-    head = (
-        f"*{what}*"
-        + (f": {about}" if about else "")
-        + (f" by {_escaped(data['by'])}" if data.get("by") else "")
-    )
-    facts = [
-        f"{name.replace('_', ' ')}: {_escaped(_plain(value))}"
-        for name, value in data.items()
-        if name not in _TOLD and isinstance(value, str | int | float) and value != ""
-    ]
-    said = [f"> {_escaped(line)}" for line in str(data.get("text") or "").splitlines()[:20]]
-    return "\n".join([head, *([" · ".join(facts)] if facts else []), *said])
-
-
-def _escaped(text: str) -> str:
-    """The three characters that Slack reads as its own."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _plain(value: Any) -> str:

@@ -69,8 +69,9 @@ def test_receivers_of_each_kind_are_told_their_way(api, people, told, kind, path
         assert "variables%5BMODELRY_MODEL%5D=risk%2Ffraud" in said
         assert f"variables%5BMODELRY_ID%5D={uid}" in said
     else:
-        assert got.json["text"].startswith("*Version moved*: <")
-        assert "|risk/fraud v1> by bob\nfrom stage: dev · to stage: staging" in got.json["text"]
+        assert got.json["text"].endswith(
+            "/models/risk/fraud@1/|risk/fraud v1> is moved from dev to staging by bob."
+        )
     shown = api.root.get(f"{HOOKS}/{made['id']}/deliveries/{uid}")
     assert "s3cret" not in shown.content.decode()
     assert shown.json()["log"][0]["body"]
