@@ -3,7 +3,7 @@
     python benchmarks/push_pull.py [--gib 1] [--many 1000] [--small 1000] [--mlflow]
 
 Starts a server of its own with a fresh folder on a free loopback port: one large file, many files of 1 MiB, small files of
-1 KiB. For each: cp + sha256, push, second push, pull with an empty cache, and the greatest memory of client and server.
+1 KiB. For each: cp + sha256, the same with what cp wrote forced to the disk as a registry has to, push, second push, pull with an empty cache, and the greatest memory of client and server.
 `--mlflow`: the same folders through MLflow's client and server with its artifact proxy, too.
 """
 
@@ -63,11 +63,14 @@ def through_mlflow(server: originals.Original, source: Path, target: Path) -> tu
     return sent, received
 
 
-def copied(source: Path, target: Path) -> float:
+def copied(source: Path, target: Path, *, sync: bool = False) -> float:
     began = time.perf_counter()
     target.mkdir()
     for path in source.iterdir():
         copy_and_hash(path, target / path.name)
+        if sync:
+            with (target / path.name).open("rb") as file:
+                os.fsync(file)
     return time.perf_counter() - began
 
 
@@ -97,6 +100,9 @@ def main() -> None:
             memory.start()
             for kind in ("large", "many", "small"):
                 warm_up(folder, most)
+                durable = copied(folder / kind, folder / "copy", sync=True)
+                shutil.rmtree(folder / "copy")
+                warm_up(folder, most)
                 bare = copied(folder / kind, folder / "copy")
                 shutil.rmtree(folder / "copy")
                 warm_up(folder, most)
@@ -110,7 +116,8 @@ def main() -> None:
                 pull, _ = client(live, folder / "other", "pull", f"risk/{kind}", str(folder / "out"))
                 shutil.rmtree(folder / "out")
                 print(
-                    f"{kind:<6} cp+sha256 {bare:6.2f} s   push {push:6.2f} s ({push / bare:.2f}x)   second push "
+                    f"{kind:<6} cp+sha256 {bare:6.2f} s, synced {durable:6.2f} s   "
+                    f"push {push:6.2f} s ({push / bare:.2f}x, {push / durable:.2f}x)   second push "
                     f"{again:5.2f} s, {told['sent']} bytes   pull {pull:6.2f} s ({pull / bare:.2f}x)",
                     flush=True,
                 )

@@ -6,7 +6,8 @@ Starts a SeaweedFS of its own on loopback. Compares, each with a fresh file:
 
     upload_file, download_file       boto3 as it comes: the limit
     parts, address                   directly: a client sends the parts of an arrival side by side and has it finished
-                                     (read, hashed, copied), and reads from a signed address
+                                     (read, hashed, copied), and reads from a signed address, in one answer or in
+                                     ranges side by side as `modelry pull` does
     through                          what passes through Modelry: BlobWriter, BlobStream
 
 Prints medians, ratios, and the greatest memory of this process in MiB. Needs about six times the file's size of disk.
@@ -41,6 +42,7 @@ from botocore.config import Config
 from django.conf import settings
 from django.test.utils import override_settings
 
+from models_app.client.pull import SEGMENT
 from models_app.registry.artifacts import arrivals, storage
 from tests.storage.servers import BUCKET, SeaweedFS
 
@@ -99,6 +101,26 @@ def read_address(sha256: str, size: int, target: Path) -> None:
             file.write(piece)
 
 
+def read_ranges(sha256: str, size: int, target: Path) -> None:
+    url = storage.download_address(
+        sha256, size=size, disposition="attachment", media_type="", valid=timedelta(hours=1)
+    )
+    with target.open("wb") as file:
+        file.truncate(size)
+    with httpx.Client(timeout=600) as client, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+
+        def read(start: int) -> None:
+            last = min(start + SEGMENT, size) - 1
+            with target.open("r+b", buffering=0) as file:
+                file.seek(start)
+                with client.stream("GET", url, headers={"Range": f"bytes={start}-{last}"}) as answer:
+                    answer.raise_for_status()
+                    for piece in answer.iter_raw(PIECE):
+                        file.write(piece)
+
+        list(pool.map(read, range(0, size, SEGMENT)))
+
+
 def read_through(sha256: str, size: int, target: Path) -> None:
     with target.open("wb") as file:
         for piece in storage.BlobStream(sha256, start=0, length=size):
@@ -130,6 +152,7 @@ def one_run(server: SeaweedFS, folder: Path, size: int) -> dict[str, float]:
     sha256 = digest_of(source)
     took |= send_parts(source, sha256)
     fetched("address", lambda: read_address(sha256, size, target))
+    fetched("ranges", lambda: read_ranges(sha256, size, target))
     storage.delete(sha256)
     make_file(source, size)
     sha256 = digest_of(source)
