@@ -3,8 +3,8 @@
 SHA-256 reads in order, parts come in any: a thread reads each part when it is whole and its turn, and in the end notes
 the digest in the upload's folder (parts.py). The note counts only when no part changed after it was read, which the
 marks of its attempts tell: who writes a part first makes `begun-<number>-<tag>`, then looks whether that part is whole
-already; if so it leaves `again`, and the note means nothing. The thread reads a part that is whole and that nobody is
-at. It is only faster: without a note, and after any doubt, joining reads everything.
+already; if so it writes into `lock`, and the note means nothing. The thread reads a part that is whole and that nobody
+is at. It is only faster: without a note, and after any doubt, joining reads everything.
 """
 
 from __future__ import annotations
@@ -35,12 +35,23 @@ def writing(folder: Path, number: int, tag: str) -> Iterator[None]:
     begun = folder / f"begun-{number}-{tag}"
     begun.touch()
     if _named(folder, f"{number}."):
-        (folder / "again").touch()
+        _doubt(folder)
     try:
         yield
     finally:
         with suppress(FileNotFoundError):
             begun.unlink()
+
+
+def _doubt(folder: Path) -> None:
+    """The note means nothing. In the file that is locked, as of that one a network drive never shows an old state."""
+    with (folder / "lock").open("ab", buffering=0) as lock:
+        lock.write(b"!")
+
+
+def _is_doubted(folder: Path) -> bool:
+    with (folder / "lock").open("rb") as lock:
+        return bool(lock.read(1))
 
 
 def _named(folder: Path, prefix: str) -> list[str]:
@@ -52,9 +63,12 @@ def _named(folder: Path, prefix: str) -> list[str]:
 def follow(folder: Path, *, of: int) -> None:
     """Have a thread of this process read the parts, if none does and there is room for one more. A part just came."""
     room = _room
-    if of == 1 or (folder / "again").exists() or not room.acquire(blocking=False):
+    if of == 1 or not room.acquire(blocking=False):
         return
     try:
+        if _is_doubted(folder):
+            room.release()
+            return
         descriptor = os.open(folder / "following", os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:
         room.release()
@@ -62,7 +76,7 @@ def follow(folder: Path, *, of: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         threading.Thread(target=_read, args=(folder, descriptor, of, room), daemon=True).start()
-    except OSError:  # Another does, here or in another process.
+    except (OSError, RuntimeError):  # Another does, here or in another process; or no thread can begin.
         os.close(descriptor)
         room.release()
 
@@ -76,7 +90,7 @@ def _read(folder: Path, descriptor: int, of: int, room: threading.Semaphore) -> 
             note.rename(folder / "hashed")
     except TimeoutError:
         with suppress(FileNotFoundError):
-            (folder / "again").touch()  # Not to be begun again and again.
+            _doubt(folder)  # Not to be begun again and again.
     except FileNotFoundError:
         pass  # The upload was given up.
     finally:
@@ -103,6 +117,9 @@ def _await(folder: Path, number: int) -> int:
     while time.monotonic() < end:
         # In this order: who begins after the second look finds the part whole, and says so.
         if whole := _named(folder, f"{number}."):
+            # A network drive shows the present to who changes something.
+            (folder / "looking").touch()
+            (folder / "looking").unlink(missing_ok=True)
             if len(whole) == 1 and not _named(folder, f"begun-{number}-"):
                 return int(whole[0].partition("-")[0], 16)
             end = end if seen else time.monotonic() + UNCLEAN
@@ -133,6 +150,6 @@ def noted(folder: Path, size: int) -> str:
         with (folder / "following").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
         sha256, _, counted = (folder / "hashed").read_text().partition(" ")
-        if int(counted) == size and not (folder / "again").exists():
+        if int(counted) == size and not _is_doubted(folder):
             return sha256
     return ""

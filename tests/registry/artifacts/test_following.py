@@ -93,7 +93,7 @@ def test_a_part_that_another_still_writes_is_not_trusted(upload, rereads, monkey
     assert begun.wait(20)
     tags = {number: send(number) for number in (1, 2, 3)}
     end = time.monotonic() + 20
-    while not (upload / "again").exists():
+    while not (upload / "lock").read_bytes():
         assert time.monotonic() < end
         time.sleep(0.005)
     go.set()
