@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.http import waiting
-from models_app.models import DeployKind, Environment, Follows, Running, StartMode
+from models_app.models import DeployKind, Deployment, Environment, Follows, Running, StartMode
 from models_app.registry import (
     address_templates,
     deployment_claims,
@@ -335,6 +335,37 @@ class EnvironmentClaim(Door):
         if taken is None:
             return Response(status=204, headers={"Retry-After": "0" if waited else "1"})
         return Response(self.show(HandoutSerializer, deployment_events.handout(taken, site=site(request))))
+
+
+class DeclaredSerializer(HandoutSerializer):
+    """What is live, as it was handed out."""
+
+    def to_representation(self, instance: Any) -> Any:
+        told = deployment_events.handout(instance, site=site(self.context["request"]))
+        return super().to_representation(told)
+
+
+class EnvironmentDeclared(Listing):
+    model = Deployment
+    serializer_class = DeclaredSerializer
+    filterset_class = filters.FilterSet
+    orderings = {"id": (("id", "asc"),)}
+
+    def rows(self) -> QuerySet[Deployment]:
+        found = environments.get_environment(self.kwargs["environment"], by=self.actor)
+        return deployment_claims.declared(found, by=self.actor)
+
+    @operation(
+        "See what machines of an environment are to run",
+        tag=TAG,
+        name="environments_declared",
+        answers=DeclaredSerializer(many=True),
+        parameters=[ENVIRONMENT],
+        description="For agents: what is live, with all that a deployer needs to know. What is on its way to change is "
+        "left out: it is taken by a claim.",
+    )
+    def get(self, request: Any, environment: str) -> Response:
+        return self.list(request)
 
 
 class EnvironmentRunning(Listing):

@@ -37,7 +37,13 @@ from .deployments import (
     DeploymentRollback,
     DeploymentStart,
 )
-from .environments import EnvironmentClaim, EnvironmentDetail, EnvironmentList, EnvironmentRunning
+from .environments import (
+    EnvironmentClaim,
+    EnvironmentDeclared,
+    EnvironmentDetail,
+    EnvironmentList,
+    EnvironmentRunning,
+)
 from .files import ArchiveDownload, FileDownload, FileList
 from .holds import HoldDetail, HoldLift, HoldList
 from .incidents import IncidentAcknowledge, IncidentDetail, IncidentList, IncidentResolve
@@ -223,6 +229,9 @@ v1 = [
     path("environments", EnvironmentList.as_view(), name="environments"),
     path("environments/<slug:environment>", EnvironmentDetail.as_view(), name="environment"),
     path("environments/<slug:environment>/claim", EnvironmentClaim.as_view(), name="environment_claim"),
+    path(
+        "environments/<slug:environment>/declared", EnvironmentDeclared.as_view(), name="environment_declared"
+    ),
     path("environments/<slug:environment>/running", EnvironmentRunning.as_view(), name="environment_running"),
     path("deployments", DeploymentList.as_view(), name="deployments"),
     path("deployments/rollback", DeploymentRollback.as_view(), name="deployment_rollback"),

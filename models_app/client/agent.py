@@ -2,6 +2,7 @@
 
 It claims a deployment, fetches and verifies the version, runs a command with the facts in its environment, checks the
 health, and reports. What it has in hand stands on the disk before it acts, so that after a kill it goes on from there.
+What is live there already, but was not put in place on this machine, it brings up in the same way.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .agent_hand import Hand
+from .agent_hand import Alone, Hand
+from .agent_sight import Sight
 from .agent_state import AgentState
 from .cache import Cache
-from .command import Command, end_left_over, plain
+from .command import WITHHELD, Command, end_left_over
 from .pull import Pull, is_digest
 from .transfer import FAILED, NETWORK, OK, REFUSED, Failure, Progress, Server
 
@@ -35,9 +36,12 @@ LONGEST_PAUSE_BETWEEN_CHECKS = 3.0
 ASK_AGAIN_WITHIN = 5.0
 # Whatever the registry says, it is not asked for work more often than that.
 ASK_EVERY = 1.0
+# How often what is declared is compared with what was put in place here, and when what could not be brought up is tried
+# again: after twice as long each time.
+COMPARE_EVERY = 30.0
+FIRST_RETRY, LAST_RETRY = 30.0, 600.0
 # Facts that the command gets under other names: MODELRY_URL is the registry's own address.
 RENAMED = {"url": "page", "text": "reason"}
-WITHHELD = ("MODELRY_TOKEN", "MODELRY_TOKEN_FILE")
 
 
 class _Wrong(Exception):
@@ -61,6 +65,8 @@ class Told:
     keep: int = 3
     parallel: int = 4
     once: bool = False
+    catches_up: bool = True
+    reruns: str = ""
 
 
 class Agent:
@@ -74,19 +80,29 @@ class Agent:
         self._checks = server.impatient(CHECK_PATIENCE)
         self._polls = server.impatient(told.wait + CALL_PATIENCE)
         self._home = f"environments/{quote(told.environment)}"
-        self._observe_at = 0.0
+        self._sight = Sight(self._calls, self._home, told.observe, told.observe_every, state, say)
+        # Until the first look nobody knows; then as long as something is found to bring up.
+        self._is_behind = told.catches_up
+        self._compare_at = 0.0
+        self._retries: dict[tuple[str, int, str], tuple[float, float]] = {}
         self.stop, self.hurry = threading.Event(), threading.Event()
 
     def run(self) -> int:
         """The exit code. Raises Failure when the registry refuses, or --once and it cannot be reached."""
         self._end_left_over()
+        self._state.forget_what_ended(self._told.reruns)
         self._say("started", environment=self._told.environment, agent=self._state.name)
         pause = 0.2
         while not self.stop.is_set():
+            wait = 0 if self._told.once or self._is_behind else self._told.wait
             try:
-                self._observe_if_due()
+                if not self._is_behind:
+                    self._sight.look_if_due()
                 asked = time.monotonic()
-                handout = self._claim(0 if self._told.once else self._told.wait)
+                handout = self._claim(wait)
+                outcome = self._take(handout)
+                if handout is None and not self.stop.is_set():
+                    outcome = self._keep_in_step()
                 pause = 0.2
             except Failure as failure:
                 if failure.code != NETWORK or self._told.once:
@@ -95,10 +111,10 @@ class Agent:
                 self.stop.wait(pause)
                 pause = min(2 * pause, ASK_AGAIN_WITHIN)
                 continue
-            outcome = self._take(handout)
-            if self._told.once and outcome != "lost":
-                return FAILED if outcome == "failed" else OK
-            if handout is None:
+            if self._told.once and outcome != "lost" and (handout or not self._is_behind):
+                self._sight.look_if_due()
+                return FAILED if outcome == "failed" or self._retries else OK
+            if wait and handout is None:
                 self.stop.wait(max(self._polls.pause, ASK_EVERY - (time.monotonic() - asked)))
         self._say("stopped")
         return OK
@@ -134,6 +150,60 @@ class Agent:
                 self._say("ended_left_over", deployment=work["deployment"], pid=work["pid"])
             self._state.note(pid=None)
 
+    # --- in step ----------------------------------------------------------------------------------------------
+
+    def _keep_in_step(self) -> str:
+        """Bring up one of what is live but not in place here, if it is time to look; what became of it."""
+        self._is_behind = self._told.catches_up and (self._is_behind or time.monotonic() >= self._compare_at)
+        if not self._is_behind:
+            return "nothing"
+        now = time.monotonic()
+        declared = self._sight.declared()
+        lacking = [one for one in declared if not self._state.is_in_place(one)]
+        keys = {_key(one) for one in lacking}
+        self._retries = {key: retry for key, retry in self._retries.items() if key in keys}
+        due = [one for one in lacking if self._retries.get(_key(one), (0.0,))[0] <= now]
+        if due:
+            return self._catch_up(due[0])
+        self._is_behind = False
+        self._compare_at = min([now + COMPARE_EVERY, *(at for at, _ in self._retries.values())])
+        return "nothing"
+
+    def _catch_up(self, handout: dict[str, Any]) -> str:
+        """Put in place here what is live already. That it fails here is no failure of the deployment: it is told as
+        what runs here, and tried again.
+        """
+        named = {name: handout[name] for name in ("deployment", "model", "version")}
+        self._say("behind", **named)
+        self._state.begin(handout)
+        before = dict(self._state.running.get(handout["model"], {}))
+        hand, why = Alone(), ""
+        try:
+            self._deploy(hand, handout)
+            self._be_healthy(hand, handout)
+        except _GoneOn:
+            return "lost"
+        except _Wrong as wrong:
+            why = str(wrong)
+        self._state.end()
+        key = _key(handout)
+        detail = f"{self._state.name}: {why or 'brought up'}"
+        if why:
+            self._state.forget(handout["model"], handout["version"])
+            _, pause = self._retries.get(key, (0.0, FIRST_RETRY / 2))
+            pause = min(2 * pause, LAST_RETRY)
+            self._retries[key] = (time.monotonic() + pause, pause)
+            self._say("not_in_step", **named, why=why)
+            is_gone = before.get("ended") or before.get("version") == handout["version"]
+            self._sight.tell(handout["model"], None if is_gone else before.get("version"), "", detail)
+            return "failed"
+        self._retries.pop(key, None)
+        self._say("in_step", **named)
+        self._state.tidy(handout["model"], keep=self._told.keep, cache=self._cache)
+        self._sight.look_soon()
+        self._sight.tell(handout["model"], handout["version"], handout["digest"], detail)
+        return "live"
+
     # --- one deployment ---------------------------------------------------------------------------------------
 
     def _work(self, handout: dict[str, Any]) -> str:
@@ -157,7 +227,7 @@ class Agent:
         )
         self._state.end()
         self._state.tidy(handout["model"], keep=self._told.keep, cache=self._cache)
-        self._observe_at = 0.0
+        self._sight.look_soon()
         return outcome
 
     def _outcome(self, hand: Hand, handout: dict[str, Any]) -> tuple[str, str]:
@@ -177,7 +247,7 @@ class Agent:
         endpoint = self._state.work.get("endpoint")
         return {"endpoint": endpoint} if endpoint else {}
 
-    def _deploy(self, hand: Hand, handout: dict[str, Any]) -> None:
+    def _deploy(self, hand: Hand | Alone, handout: dict[str, Any]) -> None:
         """Fetch the version and run the command, unless that was done before a crash."""
         work = self._state.work
         assert work is not None
@@ -213,13 +283,13 @@ class Agent:
             raise _Wrong(f"The command ended with {how}. {command.last_line}".strip())
         self._state.ran(handout, path, _endpoint_in(result))
 
-    def _either(self, hand: Hand, ended: threading.Event) -> None:
+    def _either(self, hand: Hand | Alone, ended: threading.Event) -> None:
         while not (hand.lost.is_set() or self.hurry.is_set()):
             if hand.lost.wait(0.2):
                 break
         ended.set()
 
-    def _fetch(self, hand: Hand, handout: dict[str, Any]) -> Path:
+    def _fetch(self, hand: Hand | Alone, handout: dict[str, Any]) -> Path:
         """The folder of the version, verified."""
         if not handout["digest"]:
             raise _Wrong("The version has no files.")
@@ -259,7 +329,7 @@ class Agent:
 
     # --- health -----------------------------------------------------------------------------------------------
 
-    def _be_healthy(self, hand: Hand, handout: dict[str, Any]) -> None:
+    def _be_healthy(self, hand: Hand | Alone, handout: dict[str, Any]) -> None:
         """Wait until the address of the health check answers, within its window."""
         if not hand.report("verifying", **self._endpoint()):
             raise _GoneOn
@@ -268,7 +338,8 @@ class Agent:
         work = self._state.work
         assert work is not None
         address = handout["health_check"]
-        if work.get("endpoint") and work["endpoint"] != handout["serving_address"]:
+        moved = work.get("endpoint") and work["endpoint"] != handout["serving_address"]
+        if moved and isinstance(hand, Hand):
             # Where the check asks may follow from where it serves, which the registry knows only now.
             with suppress(Failure):
                 fresh = self._claim(0) or {}
@@ -292,56 +363,9 @@ class Agent:
             return False, f"It did not answer: {error or type(error).__name__}."
         return 200 <= status < 300, f"It answered {status}."
 
-    # --- what runs --------------------------------------------------------------------------------------------
 
-    def _observe_if_due(self) -> None:
-        """Ask --observe what really runs of every model that was ever put in place here, and tell the registry."""
-        if not self._told.observe or time.monotonic() < self._observe_at:
-            return
-        self._observe_at = time.monotonic() + self._told.observe_every
-        for model, known in list(self._state.running.items()):
-            version, detail = self._observed(model, known)
-            if version == 0:
-                self._say("not_observed", model=model, why=detail)
-                continue
-            body: dict[str, Any] = {"model": model, "version": version, "detail": detail[:500]}
-            if version == known["version"]:
-                body["digest"] = known["digest"]
-            try:
-                self._calls.ask("PUT", f"{self._home}/running", body)
-            except Failure as failure:
-                if failure.code == NETWORK:
-                    raise
-                self._say("not_observed", model=model, why=str(failure))
-
-    def _observed(self, model: str, known: Mapping[str, Any]) -> tuple[int | None, str]:
-        """The number that the command prints, None when it prints nothing, 0 when it fails; and a line of detail."""
-        kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
-        facts = {
-            "MODELRY_ENVIRONMENT": self._told.environment,
-            "MODELRY_MODEL": model,
-            "MODELRY_DECLARED_VERSION": str(known["version"]),
-        }
-        try:
-            done = subprocess.run(
-                [*self._told.observe],
-                env={**kept, **facts},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=CALL_PATIENCE,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return 0, str(error)
-        if done.returncode:
-            return 0, plain(done.stderr.strip().rpartition("\n")[2]) or f"exit status {done.returncode}"
-        first, _, rest = done.stdout.strip().partition("\n")
-        if not first:
-            return None, ""
-        if not first.isascii() or not first.isdigit() or not 0 < int(first) < 2**31:
-            return 0, f"It printed “{plain(first)[:100]}”, no number of a version."
-        return int(first), plain(rest.partition("\n")[0])
+def _key(handout: Mapping[str, Any]) -> tuple[str, int, str]:
+    return handout["model"], handout["version"], handout["digest"]
 
 
 def _endpoint_in(result: Path) -> str:

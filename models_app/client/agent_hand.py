@@ -105,3 +105,16 @@ class Hand:
             self.lost.set()
             return False
         return True
+
+
+class Alone:
+    """The same where there is nothing to report and nobody to lose it to: what is brought up is live already."""
+
+    def __init__(self) -> None:
+        self.lost = threading.Event()
+
+    def line(self, text: str) -> None:
+        """It is in the agent's own log."""
+
+    def report(self, state: str, **more: Any) -> bool:
+        return True

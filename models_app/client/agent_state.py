@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,6 +23,16 @@ def state_folder(environment: Mapping[str, str], name: str) -> Path:
     """Where it is kept unless told otherwise."""
     base = environment.get("XDG_STATE_HOME") or Path.home() / ".local/state"
     return Path(base) / "modelry" / f"agent-{name}"
+
+
+def boot_of_this_machine() -> str:
+    """What differs after every reboot; empty where nobody knows."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with suppress(OSError, subprocess.SubprocessError):
+        asked = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    return ""
 
 
 class AgentState:
@@ -46,6 +57,7 @@ class AgentState:
         self.name: str = name or known.get("name") or f"{socket.gethostname()[:60]}-{os.urandom(4).hex()}"
         self.work: dict[str, Any] | None = known.get("work")
         self.running: dict[str, dict[str, Any]] = known.get("running", {})
+        self._boot: str = known.get("boot", "")
         self.save()
 
     def _only_one(self) -> int:
@@ -69,7 +81,8 @@ class AgentState:
     def save(self) -> None:
         part = self._file.with_suffix(".part")
         with part.open("w") as file:
-            json.dump({"name": self.name, "work": self.work, "running": self.running}, file, indent=1)
+            known = {"name": self.name, "work": self.work, "running": self.running, "boot": self._boot}
+            json.dump(known, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         part.replace(self._file)
@@ -112,6 +125,32 @@ class AgentState:
 
     def end(self) -> None:
         self.work = None
+        self.save()
+
+    # --- what is in place -------------------------------------------------------------------------------------
+
+    def is_in_place(self, handout: Mapping[str, Any]) -> bool:
+        """Whether this very version is what was put in place here last, and still runs as far as known."""
+        here = self.running.get(handout["model"])
+        same = here is not None and all(here[name] == handout[name] for name in ("version", "digest"))
+        return same and not (here or {}).get("ended")
+
+    def forget(self, model: str, version: int) -> None:
+        """It does not run, although its command was run."""
+        if self.running.get(model, {}).get("version") == version:
+            self.running[model]["ended"] = True
+            self.save()
+
+    def forget_what_ended(self, when: str) -> None:
+        """`start`: all that ran here ended with the former agent; `boot`: if the machine was restarted, with it."""
+        boot = boot_of_this_machine()
+        is_over = when == "start" or (when == "boot" and boot != self._boot)
+        self._boot = boot
+        if is_over:
+            for here in self.running.values():
+                here["ended"] = True
+            if self.work is not None:
+                self.work["ran"] = False
         self.save()
 
     # --- folders of versions ----------------------------------------------------------------------------------

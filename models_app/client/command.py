@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO
 
 LONGEST_LINE = 2_000
+# No command gets the agent's token.
+WITHHELD = ("MODELRY_TOKEN", "MODELRY_TOKEN_FILE")
 # What a command has to tidy up in, once it is told to end.
 GRACE = 10.0
 # The shell waits for a word before it becomes the command: only once its process is on record may it do anything.

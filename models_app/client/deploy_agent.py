@@ -43,6 +43,17 @@ def agent_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--keep", type=int, default=3, metavar="N", help="versions of a model that stay on the disk (3)"
     )
+    command.add_argument(
+        "--no-catch-up",
+        action="store_true",
+        help="put in place only what it takes itself, not what is live already: for a place that several agents share",
+    )
+    command.add_argument(
+        "--rerun",
+        choices=("boot", "start"),
+        default="",
+        help="also run the command again for what is live: after a reboot, or whenever the agent starts",
+    )
     command.add_argument("--once", action="store_true", help="do what waits, one at most, and end")
 
 
@@ -88,6 +99,8 @@ def _told(chosen: argparse.Namespace) -> Told:
         keep=chosen.keep,
         parallel=chosen.parallel,
         once=chosen.once,
+        catches_up=not chosen.no_catch_up,
+        reruns=chosen.rerun,
     )
 
 

@@ -15,6 +15,7 @@ MODULES = (
     "command",
     "agent_state",
     "agent_hand",
+    "agent_sight",
     "agent",
     "deploy_agent",
     "cli",

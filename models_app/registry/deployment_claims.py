@@ -29,7 +29,7 @@ from models_app.models.deployments import DeploymentQuerySet
 from . import deployment_reports, environments, prepared
 from . import deployment_steps as steps
 from .access import Actor, models_for
-from .deployments import held
+from .deployments import deployments_for, held
 from .errors import Conflict, Invalid, NotFound
 from .metadata import clean_text
 
@@ -113,6 +113,16 @@ def claimable(environments: Collection[int]) -> dict[int, list[int]]:
         if ignores_freeze or place not in frozen:
             found[place].append(pk)
     return dict(found)
+
+
+def declared(environment: Environment, *, by: Actor) -> DeploymentQuerySet:
+    """What is live there, of models that the actor may read: what each machine of the environment is to run. Without
+    models of which something is under way. Raises Forbidden, Conflict.
+    """
+    require_claiming(environment, by=by)
+    changing = Deployment.objects.unfinished().filter(model=OuterRef("model"), environment=environment)
+    found: DeploymentQuerySet = deployments_for(by).live().filter(~Exists(changing), environment=environment)
+    return found
 
 
 def claim(environment: Environment, *, agent: str, by: Actor, lease: int = 60) -> Deployment | None:

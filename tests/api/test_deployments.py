@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from models_app.http import waiting
@@ -63,6 +65,19 @@ def test_from_a_promotion_to_what_runs(api, people, model):
     )
     (running,) = items(api.dave.get(f"{EU}/running"))
     assert (running["version"], running["digest"]) == (1, version.manifest.digest)
+    # Other machines learn what they are to run, at a constant price, but nothing that is about to change.
+    with CaptureQueriesContext(connection) as for_one:
+        (declared,) = items(robot.get(f"{EU}/declared"))
+    assert {**declared, "state": "deploying"} == got
+    other = builders.model("risk/other", by=people.alice)
+    builders.promoted(other, by=people.alice, approver=people.carol)
+    second = robot.post(f"{EU}/claim", {"agent": "one"}).json()
+    assert items(robot.get(f"{EU}/declared")) == [declared]
+    robot.post(second["report_url"].removeprefix("http://testserver"), {"state": "live", "agent": "one"})
+    with CaptureQueriesContext(connection) as for_two:
+        assert [row["model"] for row in items(robot.get(f"{EU}/declared"))] == ["risk/fraud", "risk/other"]
+    assert len(for_two) == len(for_one)
+    refused(api.dave.get(f"{EU}/declared"), 403)
 
 
 def test_a_waiting_agent_hears_of_the_promotion(api, people, model, monkeypatch):

@@ -7,11 +7,16 @@ import os
 import signal
 import threading
 import time
+from itertools import pairwise
+from unittest import mock
 
 import pytest
 
+from models_app.client import agent as agent_module
+from models_app.client import agent_state
 from models_app.client.agent import Agent, Told
 from models_app.client.agent_state import AgentState
+from models_app.client.cache import Cache
 from models_app.client.command import Command
 from models_app.client.transfer import Failure
 from tests.agents import WITHIN, AgentProcess, Team, until
@@ -85,6 +90,19 @@ def test_in_step_through_failure_and_kill(shared_live, agents):
     until(lambda: '"version":1' in json.dumps(seen(), separators=(",", ":")), "drift is seen")
     assert agent.stop() == 0
 
+    # Another machine has nothing yet. First it only looks, then it is brought in step, and says so.
+    fresh = agents("fresh", "--observe", "/bin/true", "--no-catch-up")
+    until(lambda: '"version":null' in json.dumps(seen(), separators=(",", ":")), "nothing runs there")
+    assert fresh.stop() == 0
+    assert not fresh.place.exists()
+    (fresh.home / "place.go").touch()
+    again = agents("fresh")
+    again.hear("in_step", version=next_one)
+    assert again.place.read_text() == f"{next_one}\n"
+    told = f'"version":{next_one}'
+    until(lambda: told in json.dumps(seen(), separators=(",", ":")), "it runs there, too")
+    assert again.stop() == 0
+
 
 def test_work_that_was_handed_back_is_gone_on_with_by_another(shared_live, agents):
     team = Team(shared_live, "shared", "shared")
@@ -129,11 +147,26 @@ def test_wrong_use_and_refusals_end_it(shared_live, agents):
     assert once.process.wait(WITHIN) == 8
 
 
+HANDOUT = {
+    **dict.fromkeys(("deployment", "version", "total_size"), 1),
+    "model": "risk/m",
+    "digest": "ab" * 32,
+    "kind": "followed",
+    "timeout": 60,
+    "health_window": 60,
+    **dict.fromkeys(("health_check", "serving_address", "url", "text"), ""),
+}
+
+
 class Idle:
-    """A registry that has nothing to do, and says how long to wait."""
+    """A registry that has nothing to do, and says how long to wait; what it declares is live already."""
+
+    url = "http://registry"
 
     def __init__(self, *pauses: float) -> None:
-        self.pauses, self.asked = list(pauses), 0
+        self.pauses, self.asked = list(pauses) or [0.0] * 9, 0
+        self.declared: list[dict] = []
+        self.told: list[dict] = []
 
     def impatient(self, patience: float) -> Idle:
         return self
@@ -144,6 +177,11 @@ class Idle:
 
     def ask(self, method: str, path: str, body: dict | None = None) -> None:
         self.asked += path.endswith("/claim")
+        if path.endswith("/running"):
+            self.told.append(body)
+
+    def pages(self, path: str) -> list[dict]:
+        return self.declared
 
 
 class Rests(threading.Event):
@@ -161,7 +199,7 @@ class Rests(threading.Event):
 
 
 def test_it_asks_no_sooner_than_it_is_told(tmp_path):
-    server, state = Idle(7.0, 0.0), AgentState(tmp_path)
+    server, state = Idle(0.0, 7.0, 0.0), AgentState(tmp_path)
     agent = Agent(server, state, None, Told("prod", ["/bin/true"]), lambda *_, **__: None)
     agent.stop = Rests(2)
     assert agent.run() == 0
@@ -170,6 +208,66 @@ def test_it_asks_no_sooner_than_it_is_told(tmp_path):
     assert first == 7
     # An answer that came at once, and says nothing.
     assert 0 < second <= 1
+
+
+class Machine:
+    """The agent's folder; `begin` is one life of it, with --once, and returns its exit code."""
+
+    def __init__(self, folder, server: Idle) -> None:
+        self.folder, self.server = folder, server
+        self.count = 0
+
+    def begin(self, script: str, **told) -> int:
+        state, cache = AgentState(self.folder), Cache(self.folder / "cache")
+        command = ["/bin/sh", "-c", script]
+        agent = Agent(self.server, state, cache, Told("prod", command, once=True, **told), self.note)
+        agent._fetch = lambda hand, handout: self.folder
+        try:
+            return agent.run()
+        finally:
+            state.close()
+            cache.close()
+
+    def note(self, event: str, **facts) -> None:
+        self.count += event in ("in_step", "not_in_step")
+
+
+def test_a_machine_is_kept_in_step(tmp_path, monkeypatch):
+    server = Idle()
+    machine = Machine(tmp_path, server)
+    assert (machine.begin("exit 3"), machine.count) == (0, 0)
+    server.declared = [HANDOUT]
+    assert (machine.begin("exit 3"), machine.count) == (8, 1)
+    assert (server.told[-1]["version"], "exit status 3" in server.told[-1]["detail"]) == (None, True)
+    assert (machine.begin("exit 3", catches_up=False), machine.count) == (0, 1)
+    assert (machine.begin("true"), machine.count) == (0, 2)
+    assert (server.told[-1]["version"], server.told[-1]["digest"]) == (1, HANDOUT["digest"])
+    # It is in place; whether it still runs is asked for only where somebody said so.
+    for reruns, count in (("", 2), ("boot", 2), ("start", 3)):
+        assert (machine.begin("true", reruns=reruns), machine.count) == (0, count)
+    monkeypatch.setattr(agent_state, "boot_of_this_machine", lambda: "another")
+    assert (machine.begin("true", reruns="boot"), machine.count) == (0, 4)
+    server.declared = [{**HANDOUT, "version": 2}]
+    assert (machine.begin("false"), machine.count) == (8, 5)
+    # What ran before does so still, as far as anybody knows.
+    assert server.told[-1]["version"] == 1
+
+
+def test_what_does_not_come_up_waits_longer_each_time(tmp_path, monkeypatch):
+    now = time.monotonic()
+    monkeypatch.setattr(agent_module.time, "monotonic", lambda: now)
+    server, state, cache = Idle(), AgentState(tmp_path), Cache(tmp_path / "cache")
+    server.declared = [HANDOUT]
+    agent = Agent(server, state, cache, Told("prod", ["/bin/false"]), lambda *_, **__: None)
+    agent._deploy = mock.Mock(side_effect=agent_module._Wrong("It does not start."))
+    tries = []
+    for second in range(200):
+        now += 1
+        if agent._keep_in_step() == "failed":
+            tries.append(second)
+    state.close()
+    cache.close()
+    assert [later - earlier for earlier, later in pairwise(tries)] == [30, 60]
 
 
 def test_a_state_is_one_agents(tmp_path):

@@ -213,6 +213,7 @@ UNCOUNTED: dict[str, str] = {
     "api:deliveries_again": CHANGES,
     "api:delivery_again": CHANGES,
     "api:environment_claim": CHANGES,
+    "api:environment_declared": "of environments with agents; counted in tests/api/test_deployments.py",
     "api:deployment_rollback": CHANGES,
     "api:deployment_start": CHANGES,
     "api:deployment_call_off": CHANGES,

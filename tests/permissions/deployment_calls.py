@@ -81,7 +81,9 @@ DEPLOYMENTS: dict[str, dict[str, list[Call]]] = {
             ),
         )
     },
-    "take deployments": {"REST": with_(deployed, rest("POST", f"{E}/claim", agent="a"))},
+    "take deployments": {
+        "REST": with_(deployed, rest("POST", f"{E}/claim", agent="a"), *quiet(rest("GET", f"{E}/declared")))
+    },
     "read observations, thresholds and incidents": {
         "pages": with_(drifting, *see("/incidents/{incident}/", "/models/{model}/monitoring/")),
         "REST": with_(
