@@ -58,6 +58,8 @@ def company(shared_live):
             assert answer.status_code == 201, answer.text
             moved = carol.post(f"/api/v1/models/{NAME}/versions/{number}/stage", json={"to": "production"})
             assert moved.is_success, moved.text
+        lines = {"lines": [{"text": "Pulled.", "url": "https://ci.example.com/1"}]}
+        assert carol.post("/api/v1/deployments/1/report", json=lines).is_success
         asked = bob.post(f"/api/v1/models/{NAME}/versions/1/requests", json={"reason": "It was **quicker**."})
         assert asked.json()["number"] == 1, asked.text
         bob.post(
