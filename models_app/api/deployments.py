@@ -188,8 +188,16 @@ class DeploymentFilter(filters.FilterSet):
     environment = fields.Exactly("environment__name")
     state = filters.MultipleChoiceFilter(choices=DeploymentState.choices)
     kind = filters.ChoiceFilter(choices=DeploymentKind.choices)
+    in_trouble = filters.BooleanFilter(
+        method="in_or_out_of_trouble",
+        label="Whether it failed last, is held back, or is live though its environment follows something else.",
+    )
     after = fields.since("queued_at")
     before = fields.before("queued_at")
+
+    def in_or_out_of_trouble(self, rows: Any, name: str, value: bool) -> Any:
+        troubled = deployment_views.troubled(Deployment.objects.all()).order_by().values("pk")
+        return rows.filter(pk__in=troubled) if value else rows.exclude(pk__in=troubled)
 
 
 def shown(view: Door, deployment: Deployment) -> Any:

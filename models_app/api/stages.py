@@ -13,13 +13,14 @@ from rest_framework.response import Response
 
 from models_app.http import paging
 from models_app.models import (
+    Deployment,
     ManifestEntry,
     ModelVersion,
     Stage,
     StageTransition,
     TransitionKind,
 )
-from models_app.registry import audit, lifecycle, promotions
+from models_app.registry import audit, deployment_views, lifecycle, promotions
 from models_app.registry.access import Right, get_model, get_version
 
 from . import fields
@@ -65,11 +66,27 @@ class TransitionSerializer(serializers.ModelSerializer):
         return transition.model.name
 
 
+class BroughtSerializer(serializers.ModelSerializer):
+    """A deployment that a move brought about."""
+
+    environment = serializers.CharField(source="environment.name")
+    waits_for = serializers.SerializerMethodField(help_text="What a queued one waits for.")
+
+    class Meta:
+        model = Deployment
+        fields = ["id", "environment", "kind", "state", "waits_for"]
+        read_only_fields = fields
+
+    def get_waits_for(self, deployment: Deployment) -> str:
+        return deployment_views.waits_for(deployment)
+
+
 class MovedSerializer(serializers.Serializer):
-    """What happened, and the version that the stage holds now."""
+    """What happened, the version that the stage holds now, and where it is deployed because of that."""
 
     transition = TransitionSerializer()
     version = VersionSerializer()
+    deployments = BroughtSerializer(many=True)
 
 
 class Move(Strict):
@@ -125,7 +142,8 @@ def _moved(view: Door, transition: StageTransition) -> Any:
     if transition.kind == TransitionKind.ROLLBACK and transition.to_stage != Stage.PRODUCTION:
         now = lifecycle.current_production(transition.model) or now
     version = get_version(transition.model.name, now.number, by=view.actor)
-    return view.show(MovedSerializer, {"transition": transition, "version": version})
+    brought = deployment_views.brought_by(transition)
+    return view.show(MovedSerializer, {"transition": transition, "version": version, "deployments": brought})
 
 
 class RollBack(Door):

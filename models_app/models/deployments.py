@@ -147,10 +147,14 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         return self.filter(state=DeploymentState.LIVE)
 
     def astray(self) -> DeploymentQuerySet:
-        """Live, nothing else on its way there, and the version is not where its environment follows."""
+        """Live, nothing else on its way there, and the version is not where its environment follows. What went on to
+        production is well in a stage before it, as long as nothing came there after it.
+        """
         others = _of_same_pair().filter(state__in=(DeploymentState.QUEUED, *UNFINISHED))
         named = Alias.objects.filter(version=OuterRef("version"), name=OuterRef("environment__followed"))
+        there = ModelVersion.objects.filter(model=OuterRef("model"), stage=OuterRef("environment__followed"))
         left = Q(environment__follows=Follows.STAGE) & ~Q(version__stage=F("environment__followed"))
+        left &= ~Q(version__stage=Stage.PRODUCTION) | Q(Exists(there))
         lost = Q(~Exists(named), environment__follows=Follows.ALIAS)
         return self.live().filter(left | lost, ~Exists(others), environment__deleted_at=None)
 

@@ -131,7 +131,7 @@ def _further_back(
 
 def agree_on_target(version: ModelVersion, environment: Environment) -> None:
     """A version in production goes back to the newest of what its environments go back to: what served, so that stage
-    and environments end at the same version.
+    and environments end at the same version. Where nobody may ever start it, it counts for nothing.
     """
     if environment.follows != Follows.STAGE or environment.followed != Stage.PRODUCTION:
         return
@@ -139,6 +139,7 @@ def agree_on_target(version: ModelVersion, environment: Environment) -> None:
         return
     its = Deployment.objects.current().filter(
         version=version,
+        released=True,
         environment__follows=Follows.STAGE,
         environment__followed=Stage.PRODUCTION,
         environment__deleted_at=None,

@@ -24,6 +24,7 @@ from models_app.models import (
     ModelVersion,
     RegisteredModel,
     Running,
+    StageTransition,
 )
 from models_app.models.catalog import RegisteredModelQuerySet
 from models_app.models.deployments import DeploymentQuerySet
@@ -329,6 +330,12 @@ def newest(versions: Iterable[ModelVersion]) -> dict[int, list[Deployment]]:
     for (version, _), one in found.items():
         by_version.setdefault(version, []).append(one)
     return by_version
+
+
+def brought_by(transition: StageTransition) -> DeploymentQuerySet:
+    """The deployments that a move brought about, by environment."""
+    found: DeploymentQuerySet = Deployment.objects.filter(transition=transition).select_related("environment")
+    return found.order_by("environment__name", "pk")
 
 
 def running_in(environment: Environment, *, by: Actor) -> QuerySet[Running]:

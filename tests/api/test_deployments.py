@@ -80,6 +80,27 @@ def test_from_a_promotion_to_what_runs(api, people, model):
     refused(api.dave.get(f"{EU}/declared"), 403)
 
 
+def test_a_move_answers_where_it_is_deployed_and_what_waits_there(api, people, model):
+    for name in ("eu", "us"):
+        api.root.post(f"{V1}/environments", {"name": name})
+    version = builders.complete_version(model, by=people.alice)
+    moved = f"{V1}/models/risk/fraud/versions/{version.number}/stage"
+    first = api.carol.post(moved, {"to": "production"}).json()["deployments"]
+    assert [(one["environment"], one["state"]) for one in first] == [("eu", "deploying"), ("us", "deploying")]
+    for one, state in zip(first, ("live", "failed"), strict=True):
+        api.root.post(f"{V1}/deployments/{one['id']}/report", {"state": state})
+    again = api.carol.post(moved, {"to": "production", "reason": "again"}).json()["deployments"]
+    waits = f"somebody to start it: v1 failed here before (deployment {first[1]['id']})"
+    assert [(one["environment"], one["state"], one["waits_for"]) for one in again] == [
+        ("us", "queued", waits)
+    ]
+    assert [row["environment"] for row in items(api.dave.get(f"{V1}/deployments?in_trouble=true"))] == ["us"]
+    api.carol.post(moved, {"to": "staging"})
+    (row,) = items(api.dave.get(f"{V1}/deployments?in_trouble=true&state=live"))
+    assert (row["environment"], row["astray"]) == ("eu", "runs v1, nothing is in production")
+    assert len(items(api.dave.get(f"{V1}/deployments?in_trouble=false"))) == 1
+
+
 def test_a_waiting_agent_hears_of_the_promotion(api, people, model, monkeypatch):
     api.root.post(f"{V1}/environments", {"name": "eu", "kind": "agent"})
     slept = []

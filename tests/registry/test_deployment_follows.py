@@ -275,6 +275,20 @@ def test_what_runs_and_is_not_followed_any_more_is_seen(people, model):
     assert not cell(model, environment, people).is_in_trouble
 
 
+def test_what_went_on_to_production_is_well_in_staging_till_another_comes(people, model):
+    lab, other = eu(people, "lab", followed="staging"), builders.complete_version(model, by=people.alice)
+    version = builders.complete_version(model, by=people.alice)
+    promotions.move(version, to=Stage.STAGING, by=people.alice)
+    report(lab, "live", people)
+    promotions.move(version, to=Stage.PRODUCTION, by=people.carol)
+    assert not cell(model, lab, people).is_in_trouble
+    environments.change(lab, start="manual", by=people.root)
+    promotions.move(other, to=Stage.STAGING, by=people.alice)
+    assert not cell(model, lab, people).is_in_trouble
+    deployments.call_off(newest(lab), by=people.alice)
+    assert cell(model, lab, people).astray == "runs v2, staging is v1"
+
+
 def test_an_alias_that_left_is_seen(people, model):
     environment = eu(people, follows="alias", followed="champion")
     version = builders.version(model, by=people.alice)

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from models_app.models import Deployment
-from models_app.registry import deployment_reports, environments
+from models_app.registry import deployment_reports, deployments, environments, promotions
 from tests import builders
 from tests.web.reading import page
 
@@ -110,3 +110,27 @@ def test_going_back_in_one_environment_moves_the_stage_when_asked(pages, people,
     assert [version.stage for version in made] == (
         ["production", "archived"] if moves else ["archived", "production"]
     )
+
+
+def test_where_stage_and_environment_disagree_is_seen_on_every_page(pages, people, eu):
+    model = builders.model("risk/fraud-detector", by=people.alice)
+    for state in ("live", "live", "failed", "live"):
+        if state != "live" or Deployment.objects.count() < 2:
+            version = builders.promoted(model, by=people.alice, approver=people.carol)
+        deployment_reports.report(Deployment.objects.latest("id"), by=people.root, state=state)
+    promotions.move(version, to="production", by=people.carol, reason="again")
+    failed = Deployment.objects.get(state="rolled_back")
+    why = f"v3 failed here before (deployment {failed.pk})"
+    waits = ("/deployments/?trouble=1", HERE, f"{HERE}deployments/", f"{HERE}deployments/eu/")
+    for path in (*waits, "/models/risk/fraud-detector@3/"):
+        assert why in page(pages.dave.get(path)).text()
+    order = page(pages.alice.get("/models/risk/fraud-detector@1/deploy/")).text()
+    assert "Deploy v1" in order
+    waiting = Deployment.objects.latest("id")
+    deployments.call_off(waiting, by=people.alice)
+    told = "runs v2, production is v3"
+    for path in (*waits, "/models/risk/fraud-detector@2/"):
+        assert told in page(pages.dave.get(path)).text()
+    deployments.deploy(version, eu, by=people.alice)
+    deployment_reports.report(Deployment.objects.latest("id"), by=people.root, state="live")
+    assert told not in page(pages.dave.get(HERE)).text()
