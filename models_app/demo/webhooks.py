@@ -156,7 +156,7 @@ def _deliver(*, until: datetime, at: At) -> None:
                     sent.append(Sent(batch, delivery, replace(attempt, duration_ms=took)))
                     if attempt.may_retry:
                         break
-                deliveries.settle(sent)
+                deliveries.note(sent)
                 deliveries.give_back(batch, sent)
 
 

@@ -189,14 +189,41 @@ class Sent:
     attempt: Attempt
 
 
-def settle(sent: Iterable[Sent]) -> None:
-    """Note how attempts went: delivered, to be tried again, or given up. Their batches have still to be given back."""
-    sent = list(sent)
-    with transaction.atomic():
-        for one in sent:
-            _settle(one)
-        DeliveryAttempt.objects.bulk_create([_logged(one) for one in sent])
+def note(sent: Iterable[Sent], over: Iterable[tuple[Batch, Sequence[Sent]]] = ()) -> None:
+    """Note how attempts went: delivered, to be tried again, or given up; and let go of batches that are over, after
+    what was sent of each was noted. What arrived costs one transaction in all, not one of each.
+    """
+    sent, over = list(sent), list(over)
+    through = [batch for batch, all_sent in over if _is_through(batch, all_sent)]
+    if sent or through:
+        with transaction.atomic():
+            for one in sent:
+                _settle(one)
+            DeliveryAttempt.objects.bulk_create([_logged(one) for one in sent])
+            _close(through)
     hook_health.judge([(one.batch.hook, one.attempt) for one in sent])
+    for batch, all_sent in over:
+        if not _is_through(batch, all_sent):
+            give_back(batch, all_sent)
+
+
+def _is_through(batch: Batch, sent: Sequence[Sent]) -> bool:
+    """Whether all there was in the lane arrived, as far as we know."""
+    return len(sent) == len(batch.messages) < AT_ONCE and all(one.attempt.ok for one in sent)
+
+
+def _close(batches: Collection[Batch]) -> None:
+    """Remove the lanes of these, or have them due again where more has come."""
+    if not batches:
+        return
+    mine = {batch.lane.pk: batch.lane for batch in batches}
+    # Locked in the order of `open_lanes`, so that nobody waits in a circle.
+    lanes = DeliveryLane.objects.select_for_update().filter(pk__in=mine).order_by("webhook_id", "model_ref")
+    ours = [lane for lane in lanes if lane.claim == mine[lane.pk].claim]
+    done = [lane.pk for lane in ours if lane.mark == mine[lane.pk].mark]
+    DeliveryLane.objects.filter(pk__in=done).delete()
+    if more := [lane.pk for lane in ours if lane.mark != mine[lane.pk].mark]:
+        DeliveryLane.objects.filter(pk__in=more).update(claim="", not_before=timezone.now())
 
 
 def _settle(one: Sent) -> None:
@@ -242,7 +269,7 @@ def _logged(one: Sent) -> DeliveryAttempt:
 
 
 def give_back(batch: Batch, sent: Sequence[Sent] = ()) -> None:
-    """Let go of a lane, after what was sent of it was settled: it is due again at once, or when the last one may be
+    """Let go of a lane, after what was sent of it was noted: it is due again at once, or when the last one may be
     tried again; and gone when nothing waits in it.
     """
     ours = DeliveryLane.objects.filter(pk=batch.lane.pk, claim=batch.lane.claim)

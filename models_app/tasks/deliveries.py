@@ -39,8 +39,7 @@ def deliver() -> int:
     tried = 0
     for batch in deliveries.take(limit=AT_ONCE):
         sent = _send_all(batch)
-        deliveries.settle(sent)
-        deliveries.give_back(batch, sent)
+        deliveries.note(sent, [(batch, sent)])
         tried += len(sent)
     return tried
 
@@ -136,12 +135,9 @@ class Sender:
         for batch, _ in over:
             self._hosts.ends(batch.host)
         sent = [one for one in results if isinstance(one, Sent)]
-        if sent:
-            for one in sent:
-                self._hosts.saw(one.batch.host, is_well=_was_quick(one.attempt))
-            deliveries.settle(sent)
-        for batch, all_sent in over:
-            deliveries.give_back(batch, all_sent)
+        for one in sent:
+            self._hosts.saw(one.batch.host, is_well=_was_quick(one.attempt))
+        deliveries.note(sent, over)
 
     def _begin(self) -> None:
         while (free := AT_ONCE - self._under_way) > 0:

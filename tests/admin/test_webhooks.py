@@ -61,7 +61,7 @@ def test_a_message_is_sent_again(root, hook, people):
     (batch,) = deliveries.take(limit=1)
     refused = Attempt(timezone.now(), None, None, "no", 1, may_retry=False)
     sent = [deliveries.Sent(batch, batch.messages[0], refused)]
-    deliveries.settle(sent)
+    deliveries.note(sent)
     deliveries.give_back(batch, sent)
     row = Delivery.objects.get()
     assert row.state == DeliveryState.FAILED

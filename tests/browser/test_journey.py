@@ -26,7 +26,7 @@ dispatch()
 (batch,) = deliveries.take(limit=1)
 busy = Attempt(timezone.now(), None, Reply(503, "busy"), "Answered with status 503.", 12, True)
 sent = [deliveries.Sent(batch, batch.messages[0], busy)]
-deliveries.settle(sent)
+deliveries.note(sent)
 deliveries.give_back(batch, sent)
 """
 

@@ -226,15 +226,15 @@ def test_who_was_too_slow_does_not_overrule_who_took_over(people, hook, told):
     (quick,) = deliveries.take(limit=1)
     away = hook_sending.Attempt(timezone.now(), None, None, "away", 1, may_retry=False)
     late = deliveries.Sent(slow, slow.messages[0], away)
-    deliveries.settle([late])
+    deliveries.note([late])
     deliveries.give_back(slow, [late])
     assert (Delivery.objects.get().state, deliver()) == (DeliveryState.WAITING, 0)
     message = quick.messages[0]
     done = deliveries.Sent(
         quick, message, hook_sending.send(hook, delivery_id=message.uid, body=message.body)
     )
-    deliveries.settle([done])
-    deliveries.settle([late])
+    deliveries.note([done])
+    deliveries.note([late])
     deliveries.give_back(quick, [done])
     assert Delivery.objects.get().state == DeliveryState.DELIVERED
     assert not DeliveryLane.objects.exists()
@@ -253,7 +253,7 @@ def test_what_is_written_while_a_lane_is_in_hand_is_sent_too(people, hook, told)
     sent = [
         deliveries.Sent(batch, message, hook_sending.send(hook, delivery_id=message.uid, body=message.body))
     ]
-    deliveries.settle(sent)
+    deliveries.note(sent)
     deliveries.give_back(batch, sent)
     assert deliver() == 1
     assert [got.json["entity"] for got in told.received] == ["registered_model", "model_version"]
