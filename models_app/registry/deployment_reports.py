@@ -80,9 +80,12 @@ def _clean_endpoint(value: str) -> str:
 
 
 def _serve_at(deployment: Deployment, endpoint: str, *, state: str, by: Actor) -> None:
-    """It serves elsewhere than was known. Once it is live that is a change on record, which its version follows; what
-    is over keeps the address that it had. Raises Conflict.
+    """It serves elsewhere than was known. Health that was found elsewhere counts no more. Once it is live that is a
+    change on record, which its version follows, unless it is live because the former address was healthy; what is over
+    keeps the address that it had. Raises Conflict.
     """
+    environment = deployment.environment
+    is_checked = steps.is_checked_here(environment) and "{address}" in environment.health_check
     if deployment.is_over:
         raise Conflict(
             f"Deployment {deployment.pk} is {deployment.get_state_display().lower()} already: "
@@ -93,8 +96,17 @@ def _serve_at(deployment: Deployment, endpoint: str, *, state: str, by: Actor) -
         raise Conflict(
             f"Deployment {deployment.pk} only waits yet.", next_step="Wait for deployment.started."
         )
+    if deployment.state == DeploymentState.LIVE and is_checked:
+        raise Conflict(
+            f"Deployment {deployment.pk} is live because {deployment.endpoint or 'its address'} was healthy.",
+            next_step="Deploy the version again if it serves elsewhere.",
+        )
     former, deployment.endpoint = deployment.endpoint, endpoint
     prepared.update(deployment, "endpoint")
+    if deployment.state == DeploymentState.VERIFYING and is_checked:
+        # Also of a check that is being made: it finds that it is not the one that was due.
+        deployment.healthy_in_a_row, deployment.next_check_at = 0, timezone.now()
+        prepared.update(deployment, "healthy_in_a_row", "next_check_at")
     if deployment.state != DeploymentState.LIVE:
         return
     version = deployment.version
@@ -109,7 +121,7 @@ def _serve_at(deployment: Deployment, endpoint: str, *, state: str, by: Actor) -
         before={"endpoint": former},
         after={
             "endpoint": endpoint,
-            "environment": deployment.environment.name,
+            "environment": environment.name,
             "deployment": deployment.pk,
         },
     )
