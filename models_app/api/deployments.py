@@ -24,7 +24,7 @@ from models_app.registry.access import get_model, get_version
 from . import fields
 from .base import Door, Listing, address
 from .environments import TAG, lease
-from .parsing import Strict, Switch, Text
+from .parsing import Revision, Strict, Switch, Text
 from .schema import WRITE, operation
 
 NUMBER = OpenApiParameter(
@@ -125,7 +125,7 @@ class DeployLineSerializer(serializers.ModelSerializer):
 
 class Order(Strict):
     model = Text(max_length=256)
-    version = Text(max_length=255, help_text="Revision: a number, stage, alias or “latest”.")
+    version = Revision(max_length=255, help_text="Revision: a number, stage, alias or “latest”.")
     environment = Text(max_length=63)
     reason = Text(required=False, max_length=lifecycle.MAX_REASON, help_text="Why, for the record.")
     past_freeze = Switch(required=False, help_text=PAST_FREEZE)

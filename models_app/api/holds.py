@@ -16,7 +16,7 @@ from models_app.registry.access import get_model, get_version
 
 from . import fields
 from .base import Door, Listing, address
-from .parsing import Strict, Text
+from .parsing import Revision, Strict, Text
 from .schema import operation
 
 TAG = "Legal holds"
@@ -57,7 +57,11 @@ class HoldSerializer(serializers.ModelSerializer):
 
 class HoldIn(Strict):
     model = Text(max_length=256)
-    version = Text(required=False, max_length=255, help_text="Revision; the whole model without it.")
+    version = Revision(
+        required=False,
+        max_length=255,
+        help_text="A number, stage, alias or “latest”; the whole model without it.",
+    )
     reason = Text(max_length=lifecycle.MAX_REASON, help_text="The case, or whoever asked for it.")
 
 

@@ -17,7 +17,7 @@ from models_app.registry.errors import Invalid
 
 from . import fields
 from .base import Door, Listing, address
-from .parsing import Strict, Switch, Text
+from .parsing import Revision, Strict, Switch, Text
 from .schema import operation
 from .versions import RequirementSerializer
 
@@ -88,7 +88,7 @@ class PolicyIn(Strict):
 
 class DryRun(Strict):
     model = Text(max_length=256)
-    version = Text(max_length=255, help_text="Revision: a number, stage, alias or “latest”.")
+    version = Revision(max_length=255, help_text="Revision: a number, stage, alias or “latest”.")
     to = serializers.ChoiceField(Stage.choices, required=False, help_text="production unless told.")
     scope = serializers.ChoiceField(
         requirements.SCOPES,

@@ -27,7 +27,7 @@ from . import fields
 from .base import Door, Listing, address, cursor_in, limit_in, next_address, refuse_unknown
 from .conditional import answer_unless_known
 from .files import FileSerializer
-from .parsing import Strict, Switch, Text
+from .parsing import Revision, Strict, Switch, Text
 from .schema import READ, operation, query
 from .versions import MetricSerializer, VersionSerializer
 
@@ -102,7 +102,7 @@ class Rollback(Strict):
 
 
 class Pointing(Strict):
-    version = Text(max_length=255, help_text="Revision it points at: a number, stage, alias or “latest”.")
+    version = Revision(max_length=255, help_text="Revision it points at: a number, stage, alias or “latest”.")
 
 
 class AliasSerializer(serializers.Serializer):

@@ -43,7 +43,9 @@ class StandingSerializer(QuotaSerializer):
     team = serializers.CharField(source="slug", help_text="Slug.")
     used = serializers.IntegerField(help_text="Bytes, as the quota counts: versions and runs.")
     versions = serializers.IntegerField(help_text=SIZE)
-    runs = serializers.IntegerField(help_text="Bytes that only runs and logged models hold, counted daily.")
+    runs = serializers.IntegerField(
+        help_text="Bytes that only runs and logged models hold, counted by the clock."
+    )
     is_own = serializers.BooleanField(
         help_text="Whether the quota is the team's own; else it is every team's."
     )
@@ -58,7 +60,7 @@ class DaySerializer(serializers.ModelSerializer):
     runs = serializers.IntegerField(
         source="run_size", help_text="Bytes that only runs and logged models hold."
     )
-    stored = serializers.IntegerField(help_text=STORED)
+    stored = serializers.IntegerField(help_text=f"{STORED} As counted last.")
 
     class Meta:
         model = StorageDay
@@ -112,6 +114,7 @@ class HealthSerializer(serializers.Serializer):
     answers = serializers.BooleanField(help_text="Whether the store does.")
     blobs = serializers.IntegerField(help_text="Distinct files.")
     bytes = serializers.IntegerField()
+    counted_at = serializers.DateTimeField(allow_null=True, help_text="When those were counted; null: now.")
     damaged = serializers.IntegerField(help_text="Known to be, the missing ones too.")
     missing = serializers.IntegerField()
     verified_at = serializers.DateTimeField(allow_null=True, help_text="When all were hashed anew.")
@@ -137,7 +140,7 @@ class StorageSerializer(serializers.Serializer):
     health = HealthSerializer()
     teams = StandingSerializer(many=True, help_text="The largest first.")
     models = LargestSerializer(many=True, help_text=f"The {LARGEST} largest.")
-    days = DaySerializer(many=True, help_text="All together, at most a year, oldest first.")
+    days = DaySerializer(many=True, help_text="All together, at most a year, oldest first; the last is now.")
 
 
 class TeamStorageSerializer(serializers.Serializer):
@@ -148,7 +151,7 @@ class TeamStorageSerializer(serializers.Serializer):
     counted_at = serializers.DateTimeField(allow_null=True, help_text=COUNTED)
     models = LargestSerializer(many=True, help_text=f"The {LARGEST} largest.")
     versions = LargestVersionSerializer(many=True, help_text=f"The {LARGEST} largest.")
-    days = DaySerializer(many=True, help_text="At most a year, oldest first.")
+    days = DaySerializer(many=True, help_text="At most a year, oldest first; the last is now.")
 
 
 class QuotaIn(Strict):
@@ -166,12 +169,13 @@ class Storage(Door):
         description="For site admins: every team, the largest models, a year of days, and how the storage is.",
     )
     def get(self, request: Any) -> Response:
+        teams = storage_report.of_teams(by=self.actor)
         found = {
-            "teams": storage_report.of_teams(by=self.actor),
+            "teams": teams,
             "health": storage_report.health(by=self.actor),
             "quota": quotas.quota_of_every_team(),
             "models": storage_report.largest_models(None, by=self.actor, most=LARGEST),
-            "days": storage_report.days(None, by=self.actor),
+            "days": storage_report.days(None, teams, by=self.actor),
         }
         return Response(self.show(StorageSerializer, found))
 
@@ -195,7 +199,7 @@ class TeamStorage(Door):
             "counted_at": use.counted_at,
             "models": storage_report.largest_models(team, by=self.actor, most=LARGEST),
             "versions": storage_report.largest_versions(team, by=self.actor, most=LARGEST),
-            "days": storage_report.days(team, by=self.actor),
+            "days": storage_report.days(team, [use.standing], by=self.actor),
         }
         return Response(self.show(TeamStorageSerializer, found))
 

@@ -43,7 +43,7 @@ class StorageQuota(models.Model):
 class StorageUse(models.Model):
     """What a team holds. `size` is what its versions say together, but for the changes that wait to be added.
 
-    The rest is counted once a day: `run_size` is what only its runs and logged models hold, `stored` its distinct
+    The rest is counted by the clock: `run_size` is what only its runs and logged models hold, `stored` its distinct
     bytes, `only_here` those of them that no other team has; `largest` are its largest versions then.
     """
 
@@ -92,7 +92,7 @@ class ModelStorage(models.Model):
 
 
 class StorageDay(models.Model):
-    """What a team held on a day, as it was counted last that day; without a team, everything."""
+    """What a team held on a day, as it was counted last that day; without a team, all teams together."""
 
     team = models.ForeignKey(
         "Team", null=True, on_delete=models.CASCADE, related_name="storage_days", editable=False

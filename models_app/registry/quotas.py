@@ -70,12 +70,12 @@ class Standing:
         """One sentence for its people; nothing while there is room."""
         if not self.is_near and not self.is_full:
             return ""
-        limit = self.hard if self.hard is not None else self.soft
-        said = f"Team {self.slug} holds {sizes.in_words(self.used)} of {sizes.in_words(limit or 0)}"
+        said = f"Team {self.slug} holds {sizes.in_words(self.used)}"
+        if self.hard is None:
+            return f"{said}, more than the {sizes.in_words(self.soft or 0)} that it was given."
+        said = f"{said} of {sizes.in_words(self.hard)}"
         if self.is_full:
             return f"{said}: nothing more is registered."
-        if self.hard is None:
-            return f"{said} that it was given."
         return f"{said}; past that nothing is registered."
 
 

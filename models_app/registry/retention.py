@@ -18,6 +18,7 @@ from models_app.models import RetentionPolicy, Stage, Team, Then
 
 from . import audit, events
 from .access import Actor, Right, require, require_login
+from .artifacts import storage
 from .errors import FieldProblem, Invalid, NotFound
 from .lifecycle import clean_reason
 
@@ -58,9 +59,11 @@ def kept_in_words(last: int | None, days: int | None) -> str:
 
 
 def in_words(rule: Rule | None, *, cold: int | None = None) -> str:
-    """What stays and, where that is said, when it moves to the colder class."""
+    """What stays and, where that is said, when it moves to the colder class; not in a store that has none."""
     told = rule.told() if rule else kept_in_words(None, None)
-    return f"{told}; colder after {cold} day{'' if cold == 1 else 's'}" if cold else told
+    if not cold or not storage.has_cold_classes():
+        return told
+    return f"{told}; colder after {cold} day{'' if cold == 1 else 's'}"
 
 
 def said(policy: RetentionPolicy) -> str:

@@ -61,8 +61,8 @@ class Going:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What would go, the oldest of it one by one, and what its deletion would make free (of the first 10 000,
-    `at_least` when there are more). `cold` are archived versions whose bytes are to be in `cold_class`; "" where the
-    store has or was told none.
+    `at_least` when there are more). `cold` are archived versions whose bytes are to be in `cold_class`: none where
+    that is "", because the store has or was told no such class.
     """
 
     deleted: int
@@ -192,7 +192,8 @@ def plan(
         told = why(rules.of(version.kind, version.model.team_id), version.kind)
         items.append(Going(version, version.then, told, due))
     archived = going.filter(then=Then.ARCHIVE).count()
-    cold = cold_storage.due(rules, mine).count()
+    cold_class = storage.cold_class()
+    cold = cold_storage.due(rules, mine).count() if cold_class else 0
     return Plan(
         len(deleted),
         archived,
@@ -200,7 +201,7 @@ def plan(
         len(deleted) > MOST,
         items,
         cold,
-        storage.cold_class(),
+        cold_class,
     )
 
 

@@ -1,4 +1,5 @@
-"""What takes reading every listing: which bytes are distinct, and who alone holds them. Counted once a day.
+"""What takes reading every listing: which bytes are distinct, and who alone holds them. Counted by the clock
+(artifacts/storage_tasks.py).
 
 One pass over all digests, a 256th at a time (digests are spread evenly), by an index: memory stays flat and nothing
 waits. What a model has “only here” is what nothing else in its team holds, no other model and no run, so that it tells
@@ -57,7 +58,6 @@ class Count:
     team_only: Counter[int] = field(default_factory=Counter)
     runs: Counter[int] = field(default_factory=Counter)
     all_stored: int = 0
-    all_runs: int = 0
 
     def add(self, blob: Holders) -> None:
         """Count one blob."""
@@ -74,7 +74,6 @@ class Count:
             if team not in of_models:
                 self.runs[team] += blob.size
         self.all_stored += blob.size
-        self.all_runs += 0 if blob.models else blob.size
 
 
 def _slices() -> list[str]:
@@ -124,13 +123,13 @@ def count(*, stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
             "counted_at": now,
         }
         StorageUse.objects.update_or_create(team_id=team, defaults=kept)
-    facts = keep_day(now.date(), stored=found.all_stored, run_size=found.all_runs)
+    facts = keep_day(now.date(), stored=found.all_stored)
     quotas.tell()
     return facts
 
 
 def _keep_models(found: Count) -> None:
-    """A model can go while its row is written; then those of its batch wait till tomorrow."""
+    """A model can go while its row is written; then those of its batch wait for the next count."""
     now = timezone.now()
     for page in _pages(RegisteredModel.objects.all()):
         rows = [
@@ -166,14 +165,15 @@ def _largest() -> defaultdict[int, list[int]]:
     return found
 
 
-def keep_day(day: date, *, stored: int, run_size: int) -> dict[str, Any]:
+def keep_day(day: date, *, stored: int) -> dict[str, Any]:
     """Note what every team, and all together, hold on this day; the day's last count stays."""
-    total = 0
+    total = runs = 0
     uses = dict(StorageUse.objects.values_list("team", F("stored")))
     for standing in quotas.standings(Team.objects.all()):
         total += standing.versions
+        runs += standing.runs
         values = {"size": standing.versions, "run_size": standing.runs, "stored": uses.get(standing.team, 0)}
         StorageDay.objects.update_or_create(team_id=standing.team, day=day, defaults=values)
-    values = {"size": total, "run_size": run_size, "stored": stored}
+    values = {"size": total, "run_size": runs, "stored": stored}
     StorageDay.objects.update_or_create(team=None, day=day, defaults=values)
     return values

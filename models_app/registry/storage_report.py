@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from models_app.models import (
@@ -68,11 +68,28 @@ def of_teams(*, by: Actor) -> list[Standing]:
     return sorted(quotas.standings(Team.objects.all()), key=lambda one: -one.used)
 
 
-def days(team: Team | None, *, by: Actor) -> list[StorageDay]:
-    """A year of days, oldest first; without a team, of everything (site admins only)."""
+def days(team: Team | None, standings: Sequence[Standing], *, by: Actor) -> list[StorageDay]:
+    """A year of days, oldest first; without a team, of all teams together (site admins only). The last is today, as the
+    standings say it is now; what is `stored` was counted (`counted_at`).
+    """
     require(by, Right.READ, team)
-    since = timezone.now().date() - SHOWN
-    return list(StorageDay.objects.filter(team=team, day__gte=since).order_by("day"))
+    today = timezone.now().date()
+    known = list(StorageDay.objects.filter(team=team, day__gte=today - SHOWN, day__lte=today).order_by("day"))
+    now = StorageDay(
+        team=team,
+        day=today,
+        size=sum(one.versions for one in standings),
+        run_size=sum(one.runs for one in standings),
+        stored=known[-1].stored if known else 0,
+    )
+    return [*(one for one in known if one.day < today), now]
+
+
+def counted_at(*, by: Actor) -> datetime | None:
+    """When all that only counting tells was counted last; None: not yet. Site admins only."""
+    require(by, Right.READ, None)
+    found: datetime | None = StorageUse.objects.aggregate(at=Max("counted_at"))["at"]
+    return found
 
 
 def largest_models(team: Team | None, *, by: Actor, most: int) -> list[RegisteredModel]:
@@ -162,10 +179,13 @@ def _sum(entries: QuerySet[ManifestEntry]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the storage is. `free` and `total` are of the disk, None in an object store; None for a time: never yet."""
+    """How the storage is. `free` and `total` are of the disk, None in an object store; None for a time: never yet.
+    `counted_at` is when `blobs` and `bytes` were counted, None: just now.
+    """
 
     blobs: int
     bytes: int
+    counted_at: datetime | None
     damaged: int
     missing: int
     verified_at: datetime | None
@@ -204,13 +224,14 @@ def health(*, by: Actor) -> Health:
     tasks = {task.name: task for task in StorageTask.objects.all()}
     ended = {name: task.ended_at for name, task in tasks.items()}
     swept = [at for name, at in ended.items() if name.startswith("sweep") and at is not None]
-    blobs, size = _all_blobs(tasks)
+    blobs, size, counted = _all_blobs(tasks)
     room, answers = _room()
     sampled = tasks.get("sample")
     cold = cold_storage.held()
     return Health(
         blobs=blobs,
         bytes=size,
+        counted_at=counted,
         damaged=damaged["all"],
         missing=damaged["missing"],
         verified_at=ended.get(integrity.VERIFYING),
@@ -235,12 +256,11 @@ def has_cold_classes() -> bool:
     return storage.has_cold_classes()
 
 
-def _all_blobs(tasks: dict[str, StorageTask]) -> tuple[int, int]:
-    """As counted last: counting millions takes seconds. Before the first count, now."""
-    facts = tasks["count"].facts if "count" in tasks else {}
-    if "blobs" in facts:
-        return facts["blobs"], facts["bytes"]
-    return integrity.total()
+def _all_blobs(tasks: dict[str, StorageTask]) -> tuple[int, int, datetime | None]:
+    """As counted last, and when: counting millions takes seconds. Before the first count, now."""
+    if (task := tasks.get("count")) and "blobs" in task.facts:
+        return task.facts["blobs"], task.facts["bytes"], task.ended_at
+    return *integrity.total(), None
 
 
 def _room() -> tuple[tuple[int, int] | None, bool]:

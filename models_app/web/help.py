@@ -21,6 +21,9 @@ mlflow.register_model(f"runs:/{run.info.run_id}/model", "fraud_detector")""",
   -F 'metadata={{"create_model": true, "dataset_name": "transactions", "dataset_version": "2026-05",
                 "license": "Apache-2.0", "metrics": {{"f1": 0.91}}}};type=application/json' \\
   -F 'file=@model.safetensors;filename=model.safetensors'""",
+    "push": """curl -fsSO "$MODELRY_URL/client.py"
+python3 client.py push FOLDER --model risk/fraud-detector --metric f1=0.91
+python3 client.py pull risk/fraud-detector@production FOLDER""",
     "production": f"""curl {_AUTH} "$MODELRY_URL/api/v1/stages/production?model=risk/fraud-detector" """.strip(),
     "download": f"""curl -L {_AUTH} -O \\
   "$MODELRY_URL/api/v1/models/risk/fraud-detector/versions/production/files/model.safetensors" """.strip(),

@@ -29,7 +29,7 @@ SAYS = {
 
 
 class RetentionForm(PageForm):
-    """Both numbers empty: everything is kept."""
+    """Both numbers empty: everything is kept. Where nothing is colder nobody is asked, and `cold_days` stay."""
 
     keep_last = forms.IntegerField(
         label="Keep the newest", required=False, help_text="So many versions of each model."
@@ -43,12 +43,12 @@ class RetentionForm(PageForm):
     )
     reason = forms.CharField(label="Reason", required=False, max_length=2000, help_text="Kept in the audit.")
 
-    def __init__(self, *args: Any, stage: str, **options: Any) -> None:
+    def __init__(self, *args: Any, stage: str, asks_cold: bool, **options: Any) -> None:
         super().__init__(*args, **options)
         labels = dict(Then.choices)
         choices = [(then, labels[then]) for then in retention.OUTCOMES[stage]]
         self.fields["then"].choices = choices  # type: ignore[attr-defined]
-        if stage != Stage.ARCHIVED:
+        if stage != Stage.ARCHIVED or not asks_cold:
             del self.fields["cold_days"]
 
     def wanted(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class RetentionForm(PageForm):
             "keep_last": last,
             "keep_days": days,
             "then": "" if nothing else self.cleaned_data["then"],
-            "cold_days": self.cleaned_data.get("cold_days"),
+            "cold_days": self.cleaned_data.get("cold_days", self.initial.get("cold_days")),
         }
 
 
@@ -95,7 +95,12 @@ def _serve(request: PageRequest, team: Team | None) -> HttpResponse:
     here = reverse("web:team_retention", args=[team.slug]) if team else reverse("web:retention")
     policies = list(retention.policies_for(request.actor))
     policy = next((one for one in policies if one.stage == stage and one.team == team), None)
-    form = RetentionForm(posted(request), stage=stage, initial=_initial(policy))
+    form = RetentionForm(
+        posted(request),
+        stage=stage,
+        asks_cold=storage_report.has_cold_classes(),
+        initial=_initial(policy),
+    )
     proposal: RetentionPolicy | None = None
     if request.method == "POST" and request.POST.get("action") == "remove" and policy is not None:
         retention.remove_policy(policy, by=request.actor, reason=request.POST.get("reason", ""))
@@ -124,7 +129,6 @@ def _serve(request: PageRequest, team: Team | None) -> HttpResponse:
         "may_set": may(request.actor, Right.DELETE, team),
         "proposal": proposal,
         "proposed": retention.said(proposal) if proposal else "",
-        "has_cold_classes": storage_report.has_cold_classes(),
         "plan": retention_plan.plan(by=request.actor, team=team, proposal=proposal),
     }
     return render(request, "retention/retention.html", context, status=422 if form.errors else 200)

@@ -48,23 +48,33 @@ class QuotaForm(PageForm):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """How full, for a bar of 100 wide; `mark` is where warnings begin."""
+    """How full, for a bar of 100 wide; `mark` is where warnings begin. `share` of the limit may be more than 100 %, and
+    is rounded down: what is 100 % is full. `word` is what people are warned of; "" while there is room.
+    """
 
     full: float
+    share: str
     mark: float | None
     state: str
+    word: str
+    limit: int
 
 
 def bar(standing: Standing) -> Bar | None:
     """None without a limit."""
-    limit = standing.hard or standing.soft
-    if not limit:
+    limit = standing.soft if standing.hard is None else standing.hard
+    if limit is None:
         return None
     mark = standing.soft if standing.hard and standing.soft else None
+    word = "Past" if standing.hard is None else "Near"
+    percent = 100 * standing.used // limit if limit else 100
     return Bar(
-        round(min(100.0, 100 * standing.used / limit), 1),
-        None if mark is None else round(100 * mark / limit, 1),
-        standing.state,
+        full=round(min(100.0, 100 * standing.used / limit), 1) if limit else 100.0,
+        share="Under 1 %" if standing.used and not percent else f"{percent} %",
+        mark=None if mark is None else round(100 * mark / limit, 1),
+        state=standing.state,
+        word="Full" if standing.is_full else word if standing.is_near else "",
+        limit=limit,
     )
 
 
@@ -103,7 +113,8 @@ def of_team(request: PageRequest, slug: str) -> HttpResponse:
         "use": use,
         "standing": use.standing,
         "bar": bar(use.standing),
-        "picture": picture(storage_report.days(team, by=request.actor), use.standing),
+        "counted_at": use.counted_at,
+        "picture": picture(storage_report.days(team, [use.standing], by=request.actor), use.standing),
         "models": storage_report.largest_models(team, by=request.actor, most=LARGEST),
         "versions": storage_report.largest_versions(team, by=request.actor, most=LARGEST),
         "form": form if may(request.actor, Right.MANAGE_TEAM, None) else None,
@@ -119,12 +130,11 @@ def of_site(request: PageRequest) -> HttpResponse:
     if request.method == "POST" and _save(request, None, form):
         messages.success(request, "The quota of every team is saved.")
         return redirect("web:storage")
-    days = storage_report.days(None, by=request.actor)
     context = {
         "rows": [{"standing": one, "bar": bar(one)} for one in standings],
         "used": sum(one.used for one in standings),
-        "picture": picture(days, None),
-        "today": days[-1] if days else None,
+        "picture": picture(storage_report.days(None, standings, by=request.actor), None),
+        "counted_at": storage_report.counted_at(by=request.actor),
         "models": storage_report.largest_models(None, by=request.actor, most=LARGEST),
         "health": storage_report.health(by=request.actor),
         "damaged": storage_report.damaged_blobs(by=request.actor, most=DAMAGED),

@@ -6,6 +6,7 @@ comes without them: first to be checked, and when all files are here to seal the
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -55,6 +56,8 @@ def _show(
         "standing": quotas.standing_of(model.team_id),
     }
     url = f"{base}/api/v1/models/{quote(model.name)}/versions"
+    push = shlex.join(["python3", "client.py", "push", "FOLDER", f"--model={model.name}"])
+    context["push"] = f"export MODELRY_URL={base} MODELRY_TOKEN=mdl_…\ncurl -fsSO {base}/client.py\n{push}"
     context["command"] = (
         f'curl -H "Authorization: Bearer $MODELRY_TOKEN" \\\n'
         f'  -F \'metadata={{"metrics": {{"f1": 0.91}}}}\' \\\n'

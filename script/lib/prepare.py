@@ -17,7 +17,8 @@ import django  # noqa: E402
 django.setup()
 
 from django.conf import settings  # noqa: E402
-from django.core.management import call_command  # noqa: E402
+from django.core.checks import WARNING, run_checks  # noqa: E402
+from django.core.management import CommandError, call_command  # noqa: E402
 
 from models_app.demo.logins import LOGINS, TOKEN_OWNER  # noqa: E402
 from models_app.models import User  # noqa: E402
@@ -30,6 +31,15 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def check() -> None:
+    """Say what is wrong with the settings; what nothing can work with ends the start."""
+    found = [one for one in run_checks() if one.level >= WARNING and not one.is_silenced()]
+    for one in found:
+        say(f"{one.id}: {one.msg} {one.hint or ''}".rstrip())
+    if any(one.is_serious() for one in found):
+        sys.exit(1)
+
+
 def seed() -> bool:
     """Load the demo data into an empty database; an interrupted load goes on at the next start."""
     marker = settings.HOME / "demo-data"
@@ -37,7 +47,10 @@ def seed() -> bool:
     if state != "done" and (state == "started" or not User.objects.exists()):
         say("Loading demo data (only now) …")
         marker.write_text("started\n")
-        call_command("seed_demo", verbosity=0, stdout=sys.stderr)
+        try:
+            call_command("seed_demo", verbosity=0, stdout=sys.stderr)
+        except CommandError as error:
+            sys.exit(f"The demo data is not loaded (DEMO=no starts without): {error}")
         marker.write_text("done\n")
         state = "done"
     return state == "done"
@@ -83,6 +96,7 @@ def collect_static() -> None:
 
 
 settings.HOME.mkdir(parents=True, exist_ok=True)
+check()
 call_command("migrate", interactive=False, verbosity=0, stdout=sys.stderr)
 demo = seed() if os.environ.get("DEMO", "yes").lower() not in ("no", "0", "false") else False
 if not settings.DEBUG:

@@ -66,7 +66,8 @@ def main() -> int:
             "app server": lambda: start(["granian", "registry_site.wsgi:application"], environment),
             # It is asked by nobody, and has to know for its mails where the site is.
             "worker": lambda: start(
-                ["manage.py", "run_worker"], {"MODELRY_PUBLIC_URL": address, **environment}
+                ["manage.py", "run_worker", "--skip-checks"],
+                {"MODELRY_PUBLIC_URL": address, **environment},
             ),
         }
         children.update({name: work() for name, work in begin.items()})

@@ -18,6 +18,9 @@ def version(people):
 
 def test_place_read_and_lift(api, version):
     body = {"model": "risk/fraud-detector", "version": "best", "reason": "Case 7"}
+    # The number as answers give it, too: this one she finds, and may not hold.
+    answers = [api.dave.post(HOLDS, {**body, "version": number}).status_code for number in (1, 2, True)]
+    assert answers == [403, 404, 400]
     placed = api.erin.post(HOLDS, body, headers={"Idempotency-Key": "x"})
     assert placed.status_code == 201, placed.json()
     again = api.erin.post(HOLDS, body, headers={"Idempotency-Key": "x"})

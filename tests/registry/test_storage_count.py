@@ -1,11 +1,13 @@
-"""What is counted once a day: distinct bytes, who alone holds them, what only runs hold, and the line over time."""
+"""What is counted by the clock: distinct bytes, who alone holds them, what only runs hold, and the line over time."""
+
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from models_app.models import ModelStorage, StorageDay, StorageUse
+from models_app.models import ModelStorage, StorageDay, StorageTask, StorageUse
 from models_app.registry import access, experiments, quotas, runs, storage_count, storage_report
-from models_app.registry.artifacts import trees
+from models_app.registry.artifacts import storage_tasks, trees
 from models_app.registry.errors import Forbidden
 from tests import builders
 
@@ -65,6 +67,34 @@ def test_a_version_says_what_deleting_it_would_free(held, people):
     assert storage_report.of_model(held, by=people.alice).only_here is None  # Not counted yet.
     with pytest.raises(Forbidden):
         storage_report.of_team(people.risk, by=people.charlie)
+
+
+@pytest.mark.django_db
+def test_the_last_point_is_now_and_what_came_is_counted_soon(held, people, monkeypatch):
+    storage_count.count()
+    StorageDay.objects.update(day="2026-01-02")
+    builders.version(held, by=people.alice, files={"new.bin": b"n" * 1000})
+    risk, everybody = quotas.standing_of(people.risk.pk), storage_report.of_teams(by=people.root)
+    for team, standings in ((people.risk, [risk]), (None, everybody)):
+        shown = storage_report.days(team, standings, by=people.root)
+        assert [day.day for day in shown][1:] == [timezone.now().date()]
+        assert shown[-1].used == sum(one.used for one in standings)
+        assert shown[-1].used == shown[0].used + 1000
+    assert storage_report.counted_at(by=people.root) == StorageUse.objects.get(team=people.risk).counted_at
+
+    def due(*, took: float, ago: float) -> bool:
+        ended = timezone.now() - timedelta(seconds=ago)
+        times = {"began_at": ended - timedelta(seconds=took), "ended_at": ended}
+        StorageTask.objects.update_or_create(name="count", defaults=times)
+        return storage_tasks.any_due()
+
+    monkeypatch.setattr(storage_tasks, "TASKS", {"count": storage_tasks.TASKS["count"]})
+    assert storage_tasks.any_due()
+    assert not due(took=0.1, ago=100)
+    assert due(took=0.1, ago=130)
+    assert not due(took=60, ago=5900)
+    assert due(took=60, ago=6100)
+    assert due(took=10_000, ago=25 * 3600)
 
 
 @pytest.mark.django_db

@@ -4,6 +4,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from models_app import checks
+from models_app.registry.artifacts import storage
+from models_app.registry.errors import Unavailable
 from registry_site.artifacts import artifact_storage
 
 
@@ -51,14 +53,24 @@ def test_what_is_wrong_is_said(address, words):
 
 
 def test_a_missing_library_is_named(settings, monkeypatch):
-    def kept_in(backend):
-        settings.STORAGES = {**settings.STORAGES, "artifacts": {"BACKEND": backend}}
+    def kept_in(backend, **options):
+        settings.STORAGES = {**settings.STORAGES, "artifacts": {"BACKEND": backend, "OPTIONS": options}}
         return [(found.id, found.hint) for found in checks.artifacts_have_a_place(None)]
 
     stores = "models_app.registry.artifacts.stores"
     assert kept_in(f"{stores}.memory.MemoryStore") == []
     assert [found.id for found in checks.artifacts_survive_a_restart(None)] == ["modelry.E001"]
     assert kept_in("django.core.files.storage.InMemoryStorage")[0][0] == "modelry.E002"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/none")
+    ((found, hint),) = kept_in(f"{stores}.s3.S3Store", bucket_name="models")
+    assert found == "modelry.W003"
+    assert "AWS_ACCESS_KEY_ID" in hint
+    with pytest.raises(Unavailable, match="Modelry has no credentials for the bucket") as refusal:
+        storage.store().measure("blobs/x")
+    assert "give web processes and worker AWS_ACCESS_KEY_ID" in refusal.value.next_step
     monkeypatch.setitem(__import__("sys").modules, "storages.backends.gcloud", None)
     monkeypatch.delitem(__import__("sys").modules, f"{stores}.google", raising=False)
     assert kept_in(f"{stores}.google.GoogleStore") == [("modelry.E002", "Install modelry[google].")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import timedelta
 
@@ -118,14 +119,16 @@ def test_a_pass_that_was_killed_or_refused_is_caught_up(s3, people, archived, se
     assert set(classes(store).values()) == {"STANDARD"}
 
 
-def test_a_disk_has_no_colder_class_and_says_so(people, archived, pages):
+def test_on_a_disk_nothing_is_colder_and_nobody_is_told_so(people, archived, pages):
     # They came from a bucket.
     Blob.objects.update(cold_place="s3://before/ GLACIER_IR", cooled_at=timezone.now())
     assert cold_storage.run().cooled.count == 0
     assert not Blob.objects.exclude(cold_place="").exists()
-    said = {"stage": "archived", "cold_days": "30", "then": "delete", "action": "save"}
+    policy = retention.set_policy(stage="archived", cold_days=1, by=people.root)
+    assert (plan(by=people.root).cold, plan(by=people.root).cold_class) == (0, "")
+    for path in ("/retention/?stage=archived", "/teams/risk/retention/?stage=archived", "/storage/"):
+        assert not re.search(r"(?i)\bcold", page(pages.root.get(path)).text())
+    said = {"stage": "archived", "keep_days": "30", "then": "delete", "action": "save"}
     assert pages.root.post("/retention/", said).status_code == 302
-    shown = page(pages.root.get("/retention/?stage=archived")).text()
-    assert "all, for ever; colder after 30 days" in shown
-    assert "Artifacts are on a disk here, which has no colder class: nothing moves." in shown
-    assert "a disk has no colder class" in page(pages.root.get("/storage/")).text()
+    policy.refresh_from_db()
+    assert (policy.keep_days, policy.cold_days) == (30, 1)  # What was said for a bucket still holds there.

@@ -52,6 +52,11 @@ def test_site_admins_set_quotas_and_see_how_storage_is(pages, people, model):
     assert page(pages.root.get(HERE))["id_hard"]["value"] == "1536 MiB"
     shown = page(pages.root.get("/storage/")).text()
     assert "Storage is well: no damaged files known." in shown
+    assert "Under 1 % of 1.5 GiB" in shown
+    quotas.set_quota(people.risk, soft=1, hard=None, by=people.root)
+    held = quotas.standing_of(people.risk.pk).used
+    assert f"Past, {held * 100} % of 1 B" in page(pages.root.get("/storage/")).text()
+    assert "more than the 1 B that it was given" in page(pages.root.get(HERE)).text()
     Blob.objects.filter(pk=Blob.objects.first().pk).update(damaged_at="2026-01-02T00:00Z", damage="missing")
     shown = page(pages.root.get("/storage/")).text()
     assert "1 file damaged, 1 of them missing." in shown

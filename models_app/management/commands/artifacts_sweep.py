@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.registry.artifacts import sweep
-from models_app.registry.artifacts.sweep import Swept, Tally
+from models_app.registry.artifacts.sweep import Planned, Swept, Tally
 from models_app.registry.errors import Unavailable
 from models_app.templatetags.modelry import bytes_
 
@@ -36,10 +36,11 @@ class Command(BaseCommand):
             found = sweep.plan(grace=grace) if dry_run else sweep.sweep(grace=grace)
         except Unavailable as error:
             raise CommandError(f"{error.why} {error.next_step}") from error
-        self.stdout.write(json.dumps(found.facts()) if as_json else _words(found, dry_run=dry_run))
+        self.stdout.write(json.dumps(found.facts()) if as_json else _words(found))
 
 
-def _words(found: Swept, *, dry_run: bool) -> str:
+def _words(found: Swept) -> str:
+    dry_run = isinstance(found, Planned)
     would = "would be " if dry_run else ""
     lines = [
         f"Files of deleted runs and logged models {would}taken away: {found.files}",
@@ -48,8 +49,14 @@ def _words(found: Swept, *, dry_run: bool) -> str:
         f"Blobs {would}marked: {_much(found.marked)}",
         f"Blobs {would}removed: {_much(found.removed)}",
     ]
-    if dry_run:
-        lines.append(f"Blobs marked already, that wait: {_much(found.waiting)}")
+    if isinstance(found, Planned):
+        lines += [
+            f"Blobs marked already, that wait: {_much(found.waiting)}",
+            "Not yet, though no version names them:",
+            f"  In listings that go first, marked or not: {_much(found.in_listings)}",
+            f"  In uploads that became versions less than a day ago: {_much(found.in_uploads)}",
+            f"  Stored too short a time ago to be marked: {_much(found.young)}",
+        ]
     return "\n".join(lines)
 
 

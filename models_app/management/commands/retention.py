@@ -60,10 +60,9 @@ def _planned(found: Plan) -> str:
         f"Would be deleted: {_versions(found.deleted)}, which makes {'at least ' if found.at_least else ''}"
         f"{bytes_(found.freed.bytes)} free",
         f"Would be archived: {_versions(found.archived)}",
-        f"Would be in {found.cold_class}: {_versions(found.cold)}"
-        if found.cold_class
-        else "Would be in a colder class: nothing, the store has or was told none",
     ]
+    if found.cold_class:
+        lines.append(f"Would be in {found.cold_class}: {_versions(found.cold)}")
     for going in found.items:
         due = f"{going.due_at:%Y-%m-%d %H:%M} UTC" if going.due_at else "not marked yet"
         lines.append(f"  {going.version}  {going.then}, {due}. {going.why}")

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from models_app.demo import loader
 from models_app.demo.logins import LOGINS
-from models_app.registry.errors import RegistryError
+from models_app.registry.errors import RegistryError, Unavailable
 
 
 class Command(BaseCommand):
@@ -24,6 +24,8 @@ class Command(BaseCommand):
             return
         try:
             loader.load(progress=self._progress if verbosity else lambda done, total: None)
+        except Unavailable as error:
+            raise CommandError(f"{error.why} {error.next_step}") from error
         except RegistryError as error:
             raise CommandError(f"{error.why} Load the demo into an empty database.") from error
         if verbosity:

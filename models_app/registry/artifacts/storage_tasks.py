@@ -17,6 +17,9 @@ Stop = Callable[[], bool]
 SAMPLE = 2_000
 SAMPLE_SECONDS = 900.0
 SAMPLE_RATE = 50 << 20
+# What people upload is to be counted soon, and a count that takes long is not to run all the time.
+SOONEST_COUNT = timedelta(minutes=2)
+COUNTING_TAKES_AT_MOST = 100
 
 
 def _retention(stop: Stop) -> dict[str, Any]:
@@ -45,7 +48,8 @@ def _count(stop: Stop) -> dict[str, Any]:
     return facts | {"blobs": blobs, "bytes": size}
 
 
-# In this order: first what asks the database only. The whole storage is listed once a day only.
+# In this order: first what asks the database only. The whole storage is listed once a day only. Counting takes a
+# hundredth of the time at most: every two minutes while the registry is small, at least once a day.
 TASKS: dict[str, tuple[timedelta, Callable[[Stop], dict[str, Any]]]] = {
     "retention": (timedelta(hours=1), _retention),
     "count": (timedelta(days=1), _count),
@@ -58,11 +62,17 @@ TASKS: dict[str, tuple[timedelta, Callable[[Stop], dict[str, Any]]]] = {
 
 
 def _due() -> list[str]:
-    ended = dict(StorageTask.objects.filter(name__in=TASKS).values_list("name", "ended_at"))
-    now = timezone.now()
-    return [
-        name for name, (every, _) in TASKS.items() if (last := ended.get(name)) is None or last < now - every
-    ]
+    known = {task.name: task for task in StorageTask.objects.filter(name__in=TASKS)}
+    return [name for name, (every, _) in TASKS.items() if _is_due(known.get(name), every)]
+
+
+def _is_due(task: StorageTask | None, every: timedelta) -> bool:
+    if task is None or task.ended_at is None:
+        return True
+    if task.name == "count" and task.began_at is not None:
+        took = task.ended_at - task.began_at
+        every = min(every, max(SOONEST_COUNT, took * COUNTING_TAKES_AT_MOST))
+    return task.ended_at < timezone.now() - every
 
 
 def any_due() -> bool:

@@ -23,7 +23,16 @@ from django.db import models, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
-from models_app.models import ArtifactTree, Blob, LoggedModel, Manifest, ManifestEntry, Run, TreeEntry
+from models_app.models import (
+    ArtifactTree,
+    Blob,
+    LoggedModel,
+    Manifest,
+    ManifestEntry,
+    Run,
+    TreeEntry,
+    UploadFile,
+)
 from models_app.registry import audit, holds
 from models_app.registry.access import Actor
 
@@ -49,10 +58,14 @@ class Tally:
         self.count += 1
         self.bytes += size
 
+    def less(self, other: Tally) -> Tally:
+        """Without what the other counts of the same."""
+        return Tally(self.count - other.count, self.bytes - other.bytes)
+
 
 @dataclass(slots=True)
 class Swept:
-    """What a sweep did, or (dry) would: files of what was deleted, manifests, blobs marked and removed."""
+    """What a sweep did, or would do: files of what was deleted, manifests, blobs marked and removed."""
 
     files: int = 0
     trees: int = 0
@@ -70,6 +83,17 @@ class Swept:
     def changed(self) -> bool:
         """Whether anything that somebody once stored is gone."""
         return bool(self.files or self.trees or self.manifests or self.removed.count)
+
+
+@dataclass(slots=True)
+class Planned(Swept):
+    """What a sweep would do, and of which blobs that no version names it would do nothing yet: of such as were touched
+    lately, as listings hold that go first, and as uploads hold that became versions (till they are a day old).
+    """
+
+    young: Tally = field(default_factory=Tally)
+    in_listings: Tally = field(default_factory=Tally)
+    in_uploads: Tally = field(default_factory=Tally)
 
 
 def unreferenced(rows: QuerySet[Row], *, contents: tuple[type[models.Model], ...] = ()) -> QuerySet[Row]:
@@ -90,6 +114,14 @@ def _relations(to: type[models.Model]) -> list[Any]:
 
 def _free_blobs() -> QuerySet[Blob]:
     return unreferenced(Blob.objects.all())
+
+
+def _free_but_for(holding: dict[type[models.Model], Q]) -> QuerySet[Blob]:
+    """Blobs to which nothing leads but such rows."""
+    found = unreferenced(Blob.objects.all(), contents=tuple(holding))
+    for kind, condition in holding.items():
+        found = found.filter(~Exists(kind._base_manager.filter(~condition, blob=OuterRef("pk"))))
+    return found
 
 
 def _free_manifests() -> QuerySet[Manifest]:
@@ -122,10 +154,10 @@ def sweep(
     return done
 
 
-def plan(*, grace: timedelta | None = None) -> Swept:
+def plan(*, grace: timedelta | None = None) -> Planned:
     """What a sweep would do now, and what waits for the next ones. Changes nothing; lists the whole storage."""
     wait = settings.SWEEP_GRACE if grace is None else grace
-    limit, found = timezone.now() - wait, Swept()
+    limit, found = timezone.now() - wait, Planned()
     for kind in (Run, LoggedModel):
         trees = _deleted(kind, _deleted_limit(grace)).values("tree")
         found.files += TreeEntry.objects.filter(tree__in=trees).count()
@@ -135,6 +167,12 @@ def plan(*, grace: timedelta | None = None) -> Swept:
     found.manifests = free.filter(condemned_at__lte=limit).count()
     blobs = _free_blobs()
     found.marked = tally(blobs.filter(condemned_at=None, touched_at__lt=limit))
+    found.young = tally(blobs.filter(condemned_at=None, touched_at__gte=limit))
+    listed: dict[type[models.Model], Q] = {ManifestEntry: Q(manifest__in=free.values("pk"))}
+    sent: dict[type[models.Model], Q] = {UploadFile: Q(session__sealed_at__isnull=False)}
+    in_neither = tally(_free_but_for(listed))
+    found.in_listings = in_neither.less(tally(blobs))
+    found.in_uploads = tally(_free_but_for(listed | sent)).less(in_neither)
     found.waiting = tally(blobs.filter(condemned_at__gt=limit))
     found.removed = tally(blobs.filter(condemned_at__lte=limit))
     for page in _without_rows(limit):

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from datetime import timedelta
 from io import StringIO
 
@@ -16,9 +17,10 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from models_app.models import AuditEvent, Blob, Manifest, Run
+from models_app.models import AuditEvent, Blob, Manifest, Run, UploadFile, UploadSession
 from models_app.registry import catalog, runs
 from models_app.registry.artifacts import blobs, storage, sweep, trees
+from models_app.registry.artifacts.freed import freed_by
 from tests import builders
 from tests.live import ROOT
 
@@ -78,6 +80,30 @@ def test_what_nobody_refers_to_is_marked_and_goes_later(people, monkeypatch):
         later(patch, timedelta(days=80))
         assert sweep.sweep().files == 1
         assert Run.objects.get(pk=run.pk).tree is None
+
+
+@pytest.mark.django_db
+def test_a_plan_tells_what_does_not_go_yet(people, monkeypatch):
+    version = builders.version(builders.model(by=people.bob), by=people.bob, files={"a": b"12345"})
+    much, none = {"count": 1, "bytes": 5}, {"count": 0, "bytes": 0}
+    session = UploadSession.objects.create(
+        uid="u", created_by=people.bob.user, expires_at=timezone.now() + DAY, sealed_at=timezone.now()
+    )
+    UploadFile.objects.create(session=session, path="a", size=5, blob=Blob.objects.get())
+    assert asdict(freed_by([version.pk])) == much, "in a day, too"
+    catalog.delete_version(version, by=people.root)
+    with monkeypatch.context() as patch:
+        later(patch, 2 * DAY)
+        told = StringIO()
+        call_command("artifacts_sweep", "--dry-run", stdout=told)
+        assert "Blobs would be marked: 0 (0 B)" in told.getvalue()
+        assert "In uploads that became versions less than a day ago: 1 (5 B)" in told.getvalue()
+    UploadFile.objects.all().delete()
+    found = sweep.plan().facts()
+    assert (found["in_listings"], found["in_uploads"], found["young"]) == (much, none, none)
+    Manifest.objects.all().delete()
+    found = sweep.plan().facts()
+    assert (found["in_listings"], found["in_uploads"], found["young"]) == (none, none, much)
 
 
 @pytest.mark.django_db

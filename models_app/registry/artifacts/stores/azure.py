@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.storage.blob import (
     BlobBlock,
     BlobSasPermissions,
@@ -43,6 +43,7 @@ from .base import (
     failed,
     refused,
     silent,
+    unsigned,
 )
 
 # Blocks that another has joined, and taken away.
@@ -51,6 +52,7 @@ MOST_BLOCKS = 50_000
 SIDE_BY_SIDE = 3
 # Copies within an account are nearly always done at once.
 COPY_SECONDS = 600
+CREDENTIALS = "a key, SAS token or connection string of the account, or an identity"
 
 
 class AzureStore(AzureStorage, DirectStore):
@@ -105,6 +107,8 @@ class AzureStore(AzureStorage, DirectStore):
         try:
             yield
         except HttpResponseError as error:
+            if isinstance(error, ClientAuthenticationError) and error.status_code is None:
+                raise unsigned(called, CREDENTIALS) from error
             status, code = error.status_code or 0, getattr(error, "error_code", None)
             said = str(getattr(code, "value", code) or status or type(error).__name__)
             if said in GONE or status in (412, 416) or (status == 404 and said != "ContainerNotFound"):

@@ -106,6 +106,10 @@ class Store(ABC):
         """
         raise NotImplementedError
 
+    def credentials_missing(self) -> str:
+        """How it is given credentials where it has none; "" where it has some, needs none, or only asking tells."""
+        return ""
+
     @abstractmethod
     def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
         """Take files of ours under their keys and remove them here; what is there with that size already stays.
@@ -314,6 +318,14 @@ def refused(store: str, why: str, *, headers: Mapping[str, str] | None = None) -
             "not accept. Set the clock right (NTP)."
         )
     return Unavailable(f"{store} refuses what Modelry asks of it ({why}).", next_step=next_step)
+
+
+def unsigned(store: str, how: str) -> Unavailable:
+    """Modelry has no credentials to ask it with; `how` it is given some."""
+    return Unavailable(
+        f"Modelry has no credentials for {store[0].lower()}{store[1:]}.",
+        next_step=f"Tell an operator: give web processes and worker {how} (docs/storage.md), and restart them.",
+    )
 
 
 def _minutes_apart(date: str) -> int:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from google.api_core import exceptions as core
 from google.api_core.exceptions import GoogleAPIError
 from google.auth.credentials import Signing
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from requests.exceptions import RequestException
 from storages.backends.gcloud import GoogleCloudStorage
 
@@ -34,10 +34,12 @@ from .base import (
     cold_class_of,
     refused,
     silent,
+    unsigned,
 )
 
 TIMEOUT = (CONNECT_SECONDS, ANSWER_SECONDS)
 AGAIN_SECONDS = 10
+CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS, or the account of a machine"
 COMPOSED_AT_ONCE = 32
 
 
@@ -100,10 +102,21 @@ class GoogleStore(GoogleCloudStorage, DirectStore):
         except core.ClientError as error:
             headers = getattr(error.response, "headers", None)
             raise refused(called, f"{error.code} {type(error).__name__}", headers=headers) from error
+        except DefaultCredentialsError as error:
+            raise unsigned(called, CREDENTIALS) from error
         except GoogleAuthError as error:
             raise (silent if error.retryable else refused)(called, type(error).__name__) from error
         except (GoogleAPIError, RequestException) as error:
             raise silent(called, type(error).__name__) from error
+
+    def credentials_missing(self) -> str:
+        try:
+            self.client  # noqa: B018
+        except DefaultCredentialsError:
+            return CREDENTIALS
+        except GoogleAuthError:
+            return ""
+        return ""
 
     # --- As every store ---------------------------------------------------------------------------------------
 

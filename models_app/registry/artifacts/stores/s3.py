@@ -14,7 +14,13 @@ from typing import Any, BinaryIO
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
@@ -32,6 +38,7 @@ from .base import (
     Target,
     cold_class_of,
     failed,
+    unsigned,
 )
 
 # Up to here a file goes in one request, with its digest as we know it; above, in parts that each have one.
@@ -41,6 +48,8 @@ MOST_PARTS = 9_000
 GONE = {"NoSuchKey", "NoSuchUpload", "NotFound", "404", "InvalidRange", "416", "412"}
 THERE_ALREADY = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
 BAD_PARTS = {"EntityTooSmall", "InvalidPart", "InvalidPartOrder"}
+NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, ProfileNotFound)
+CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role of the machine"
 WRONG_DIGEST = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"}
 
 
@@ -107,8 +116,16 @@ class S3Store(S3Storage, DirectStore):
             code, answer = _said(error)
             if code in GONE:
                 raise FileNotFoundError(code) from error
+            if any(isinstance(one, NO_CREDENTIALS) for one in (error, error.__cause__, error.__context__)):
+                raise unsigned(called, CREDENTIALS) from error
             status, headers = answer.get("HTTPStatusCode", 0), answer.get("HTTPHeaders")
             raise failed(called, code, status=int(status), headers=headers) from error
+
+    def credentials_missing(self) -> str:
+        try:
+            return "" if self._create_session().get_credentials() else CREDENTIALS
+        except BotoCoreError:
+            return CREDENTIALS
 
     # --- As every store ---------------------------------------------------------------------------------------
 
