@@ -135,8 +135,10 @@ def hash_files(files: list[Local], cache: Cache, progress: Progress, count: int)
         fresh.append((file.full, file.stat, hashed(file)))
         progress.add(file.size)
 
-    in_parallel(count, work, todo)
-    cache.keep_digests(fresh)
+    try:
+        in_parallel(count, work, todo)
+    finally:
+        cache.keep_digests(fresh)
     return known | {path: sha256 for path, _, sha256 in fresh}
 
 
