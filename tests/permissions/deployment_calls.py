@@ -32,12 +32,12 @@ DEPLOYMENTS: dict[str, dict[str, list[Call]]] = {
         "REST": with_(deployed, *see(f"/api/v1/{D}", f"/api/v1/{D}/lines")),
     },
     "set up an environment of the site": {
-        "pages": [form("/environments/new/", name="new", **FORM)],
-        "REST": [rest("POST", "environments", name="new")],
+        "pages": [form("/environments/new/", name="another", **FORM)],
+        "REST": [rest("POST", "environments", name="another")],
     },
     "set up an environment of a team": {
-        "pages": [form("/environments/new/", name="new", team="{team}", **FORM)],
-        "REST": [rest("POST", "environments", name="new", team="risk")],
+        "pages": [form("/environments/new/", name="another", team="{team}", **FORM)],
+        "REST": [rest("POST", "environments", name="another", team="risk")],
     },
     "change and delete an environment": {
         "pages": with_(
@@ -82,7 +82,7 @@ DEPLOYMENTS: dict[str, dict[str, list[Call]]] = {
         )
     },
     "take deployments": {
-        "REST": with_(deployed, rest("POST", f"{E}/claim", agent="a"), *quiet(rest("GET", f"{E}/declared")))
+        "REST": with_(deployed, rest("POST", f"{E}/claim", agent="a"), *see(f"/api/v1/{E}/declared"))
     },
     "read observations, thresholds and incidents": {
         "pages": with_(drifting, *see("/incidents/{incident}/", "/models/{model}/monitoring/")),
