@@ -55,6 +55,7 @@ def test_what_the_registry_moved_is_said_to_be_its_and_why(pages, failed):
     for tab in ("", "activity/"):
         told = page(pages.dave.get(HERE + tab)).text()
         assert "unknown" not in told
+        assert "promoted 1 minute ago by the registry" in told
         assert "The registry" in told
         assert "failed in eu: No memory." in told
 
