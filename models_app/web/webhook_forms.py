@@ -107,12 +107,16 @@ class WebhookForm(PageForm):
         """Leave out what this kind of receiver has not."""
         has_token = kind in (WebhookKind.GITHUB, WebhookKind.GITLAB)
         self.fields["url"].help_text = ADDRESSES.get(kind, "")
-        if kind != WebhookKind.GITLAB:
+        if kind == WebhookKind.GITLAB:
+            self.fields["ref"].required = True
+        else:
             del self.fields["ref"]
         # Those that sign are given a secret when they are made, and a new one on the page of the hook.
         if not has_token and (hook is None or hook.scheme != WebhookScheme.MLFLOW):
             del self.fields["secret"]
-        elif hook is not None:
+        elif hook is None:
+            self.fields["secret"].required = True
+        else:
             self.fields["secret"].label = "New token" if has_token else "New secret"
             self.fields["secret"].help_text = "Empty: it stays as it is."
 
@@ -150,7 +154,10 @@ def _described(name: str) -> str:
     event = standard_events.EVENTS.get(name)
     if event is None:
         return name
-    return format_html('<span class="mono">{}</span> <span class="muted small">{}</span>', name, event.when)
+    when = event.when.replace("`", "")
+    return format_html(
+        '<span><span class="mono">{}</span> <span class="muted small">{}</span></span>', name, when
+    )
 
 
 class RotateForm(PageForm):

@@ -22,6 +22,12 @@ from .door import PageRequest, page, posted, show_problems
 from .webhook_forms import RotateForm, WebhookForm
 
 PAGE = 25
+KINDS = {
+    WebhookKind.GENERIC.value: "Any receiver",
+    WebhookKind.GITHUB.value: "GitHub",
+    WebhookKind.GITLAB.value: "GitLab",
+    WebhookKind.SLACK.value: "Chat",
+}
 # Of a message; those before are folded away.
 ATTEMPTS = 3
 STATES = [("", "All"), *((state.value, state.label) for state in DeliveryState)]
@@ -91,9 +97,9 @@ def _first(request: PageRequest) -> dict[str, Any]:
 
 
 def _kinds(request: PageRequest) -> list[tuple[str, str, str]]:
-    """(value, label, address) of every kind of receiver, with the rest of the address as it is."""
+    """(value, label, address) of every kind of receiver, with the rest of the page's address as it is."""
     kept = {name: request.GET[name] for name in ("team", "environment") if request.GET.get(name)}
-    return [(one.value, str(one.label), f"?{urlencode({'kind': one.value, **kept})}") for one in WebhookKind]
+    return [(value, label, f"?{urlencode({'kind': value, **kept})}") for value, label in KINDS.items()]
 
 
 def _environments(request: PageRequest) -> list[str]:

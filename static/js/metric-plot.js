@@ -15,6 +15,8 @@
     [1, "{HH}:{mm}:{ss}", DAY, null, DAY, null, null, null, 1],
     [0.001, "{HH}:{mm}:{ss}.{fff}", DAY, null, DAY, null, null, null, 1],
   ];
+  // Above the curves: room for two lines of labels.
+  const ROW = 13, ABOVE = 2 * ROW + 2;
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const number = (value) => (value == null ? "–" : Number(value.toPrecision(Math.abs(value) < 1000 ? 4 : 7)).toString());
 
@@ -44,6 +46,7 @@
       this.plot = new uPlot({
         width: this.canvas.clientWidth || 600,
         height: 240,
+        ...(this.marks.length && { padding: [ABOVE, null, null, null] }),
         scales: { x: { time: this.isTime, range: (_, least, most) => this.span(least, most) }, y: { range: (_, least, most) => this.range(least, most) } },
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         hooks: { draw: [(plot) => this.lines(plot)] },
@@ -78,9 +81,21 @@
       return [Math.min(...there), Math.max(...there)];
     }
 
+    // The marks with their places; those that lie close are one, as long as its label `fits`: “v9 promoted, live in eu”.
+    grouped(plot, fits) {
+      const found = [];
+      for (const { x, label } of [...this.marks].sort((one, other) => one.x - other.x)) {
+        const at = plot.valToPos(x, "x", true), last = found.at(-1), [subject] = label.split(" ");
+        const joined = last && `${last.label}, ${last.subject === subject ? label.slice(subject.length + 1) : label}`;
+        if (last && at - last.at < 8 * uPlot.pxRatio && fits(joined)) Object.assign(last, { label: joined, subject });
+        else found.push({ at, label, subject });
+      }
+      return found;
+    }
+
     lines(plot) {
       const { ctx, bbox } = plot;
-      const ratio = uPlot.pxRatio, row = 13 * ratio, right = bbox.left + bbox.width, bottom = bbox.top + bbox.height;
+      const ratio = uPlot.pxRatio, row = ROW * ratio, right = bbox.left + bbox.width, bottom = bbox.top + bbox.height;
       ctx.save();
       ctx.font = `${11 * ratio}px system-ui, sans-serif`;
       ctx.textAlign = "left";
@@ -108,19 +123,22 @@
         ctx.textBaseline = isHigh ? "top" : "bottom";
         write(label, right - ctx.measureText(label).width - 4 * ratio, at + (isHigh ? 3 : -3) * ratio);
       }
-      // Labels that would meet stand below each other; where there is no room left, the words below the picture tell.
+      // What happened at nearly the same time has one label; labels that would meet stand below each other; where there is
+      // no room left, the words below the picture tell.
       ctx.textBaseline = "top";
-      const ends = [];
-      for (const { x, label } of this.marks) {
-        const at = plot.valToPos(x, "x", true), width = ctx.measureText(label).width + 4 * ratio;
+      const top = bbox.top - ABOVE * ratio, ends = [];
+      for (const { at, label } of this.grouped(plot, (text) => ctx.measureText(text).width + 8 * ratio < bbox.width)) {
         if (at < bbox.left || at > right) continue;
-        line(at, bbox.top, at, bottom);
-        const start = at + width > right ? at - width : at + 4 * ratio;
+        const width = ctx.measureText(label).width + 4 * ratio;
+        const isInside = at + 4 * ratio + width <= right;
+        const start = isInside ? at + 4 * ratio : at - width >= bbox.left ? at - width : right - width;
         let place = ends.findIndex((end) => end < start);
         if (place < 0) place = ends.length;
-        if (start < bbox.left || bbox.top + (place + 1) * row > bottom) continue;
+        // From its own label on, not through those above.
+        line(at, Math.min(top + place * row, bbox.top), at, bottom);
+        if (start < bbox.left || top + (place + 1) * row > bottom) continue;
         ends[place] = start + width;
-        write(label, start, bbox.top + place * row);
+        write(label, start, top + place * row);
       }
       ctx.restore();
     }
