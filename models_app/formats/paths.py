@@ -80,6 +80,25 @@ def check_paths(paths: Sequence[str]) -> None:
             raise ValueError(f"{shown(path)} is a file and a folder.")
 
 
+def refusals(paths: Sequence[str], *, most: int = 20) -> list[str]:
+    """Why files with these paths are not taken: of each by itself, so many at most; else of all of them together."""
+    found = []
+    for path in paths:
+        try:
+            check_path(path)
+        except ValueError as error:
+            found.append(str(error))
+            if len(found) == most:
+                return found
+    if found:
+        return found
+    try:
+        check_paths(paths)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
 def shown(path: str) -> str:
     """The path as it may stand in a message: escaped and cut."""
     return ascii(path[:80]) if len(path) <= 80 else ascii(path[:77]) + "…"

@@ -6,6 +6,7 @@ comes without them: first to be checked, and when all files are here to seal the
 
 from __future__ import annotations
 
+import json
 import shlex
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 
+from models_app.formats import paths
 from models_app.http.bodies import Form, check_csrf, receive_form, size_at_least
 from models_app.http.errors import problem_response
 from models_app.http.middleware import STRICT, policy
@@ -24,7 +26,15 @@ from models_app.models import ModelVersion, RegisteredModel
 from models_app.registry import admission, catalog, quotas
 from models_app.registry.access import Right, get_model
 from models_app.registry.artifacts import storage, upload_sessions
-from models_app.registry.errors import Conflict, Invalid, OverQuota, RegistryError, TooLarge, Unavailable
+from models_app.registry.errors import (
+    Conflict,
+    FieldProblem,
+    Invalid,
+    OverQuota,
+    RegistryError,
+    TooLarge,
+    Unavailable,
+)
 
 from .context import site_address
 from .door import PageRequest, page, show_problems, status_of, tell_refusal
@@ -115,6 +125,7 @@ def _answer_script(request: PageRequest, name: str) -> HttpResponse:
         metadata = metadata_from(form)
         uid = received.get("upload")
         if not uid:
+            _check_paths(received.get("paths"))
             admission.check_registration(
                 model.name, create_model=False, fields={}, data=metadata, by=request.actor
             )
@@ -132,6 +143,18 @@ def _answer_script(request: PageRequest, name: str) -> HttpResponse:
         status = 422 if isinstance(error, Invalid) else status_of(error)
         return problem_response(request, status, detail=error.why, errors=wrong, next_step=error.next_step)
     return JsonResponse({"version": version.number, "page_url": _registered(request, version)}, status=201)
+
+
+def _check_paths(sent: str) -> None:
+    """Names that no version takes are told before anything is hashed and sent."""
+    try:
+        found = json.loads(sent or "[]")
+    except (ValueError, RecursionError) as error:
+        raise Invalid("file", "Not a list of paths.") from error
+    if not isinstance(found, list) or not all(isinstance(path, str) for path in found):
+        raise Invalid("file", "Not a list of paths.")
+    if wrong := paths.refusals(found):
+        raise Invalid.many([FieldProblem("file", why) for why in wrong])
 
 
 def vars_of(problem: Any) -> dict[str, str]:

@@ -3,6 +3,7 @@
 // how far it is, pausing, going on after a reload, and readable refusals. Paths inside a folder are kept.
 (() => {
   const MOST_ROWS = 200;
+  const CHECKED_AT_ONCE = 5000;
   const LOOK_EVERY = 250;
   const ACTIVE = ["hashing", "sending", "failed"];
   // The speed is that of so many seconds.
@@ -170,7 +171,7 @@
       if (!this.files.size) return this.refuse({ title: "Choose at least one file" });
       this.begin();
       try {
-        await this.post("check", "1");
+        await this.check();
         const uid = await this.session.run();
         this.tell("All files are here. Registering the version.");
         const { page_url: page } = await this.post("upload", uid);
@@ -202,6 +203,14 @@
 
     get token() {
       return this.form.elements.csrfmiddlewaretoken.value;
+    }
+
+    // Fields and names, before anything is hashed.
+    async check() {
+      const paths = [...this.files.keys()];
+      for (let at = 0; at < paths.length; at += CHECKED_AT_ONCE) {
+        await this.post("paths", JSON.stringify(paths.slice(at, at + CHECKED_AT_ONCE)));
+      }
     }
 
     // The form without its files, and what it is sent for.

@@ -127,22 +127,24 @@ def test_what_is_not_whole_is_not_moved_and_nothing_removed(people, tmp_path):
         version = builders.version(
             builders.model("risk/moving", by=people.bob),
             by=people.bob,
-            files={"good": b"good", "bad": b"bad", "gone": b"gone"},
+            files={"good": b"good", "bad": b"bad", "gone": b"gone", "short": b"short"},
         )
         digests = dict(version.manifest.entries.values_list("path", "blob"))
-        bad, gone = (tmp_path / "a" / storage.blob_name(digests[name]) for name in ("bad", "gone"))
-        bad.chmod(0o600)
-        bad.write_bytes(b"BAD")
-        gone.unlink()
+        for name, found in (("bad", b"BAD"), ("short", b"s"), ("gone", b"")):
+            path = tmp_path / "a" / storage.blob_name(digests[name])
+            path.unlink()
+            if found:
+                path.write_bytes(found)
         told, status = migrate(to=new)
-        assert (status, told["damaged"], told["lost"]) == (1, [digests["bad"]], [digests["gone"]])
+        assert (status, told["lost"]) == (1, [digests["gone"]])
+        assert sorted(told["damaged"]) == sorted((digests["bad"], digests["short"]))
         assert kept(new) == {digests["good"]: 4}
         (tmp_path / "c").symlink_to(tmp_path / "a")
         with pytest.raises(CommandError, match="same place"):
             migrate(to=f"file://{tmp_path / 'c'}")
     with using(new, old), pytest.raises(CommandError, match="nothing was removed"):
         migrate(to=new, remove_source=True)
-    assert len(kept(old)) == 2
+    assert len(kept(old)) == 3
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Upload a version in the browser, with and without script."""
 
+import json
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
@@ -39,7 +41,12 @@ def test_files_and_metadata_become_a_version(pages, model):
 
 
 def test_script_has_the_form_checked_and_seals_an_upload_with_it(pages, people, model):
-    assert pages.bob.post(HERE, {"license": "mit", "check": 1}, headers=SCRIPT).json() == {"checked": True}
+    names = {"license": "mit", "paths": json.dumps(["a/b.bin", "c.bin"])}
+    assert pages.bob.post(HERE, names, headers=SCRIPT).json() == {"checked": True}
+    for told, paths in ((2, ["a?b", "fine", "x:y"]), (1, ["a", "A"]), (1, ["a", 7])):
+        refused = pages.bob.post(HERE, {**names, "paths": json.dumps(paths)}, headers=SCRIPT)
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == ["file"] * told
     assert newest().number == 3
     here = dict(model.newest.manifest.entries.values_list("path", "blob_id")[:1])
     ((path, sha256),) = here.items()

@@ -204,8 +204,13 @@ def _copy(source: Store, target: Store, blob: Blob, pace: Pace) -> None:
     stored, name = StoredBytes(blob.pk, blob.size), storage.blob_name(blob.pk)
     if target.measure(name) == stored.size:
         return
-    with io.BufferedReader(_Source(source, stored, pace), buffer_size=1 << 20) as file:
-        target.bring(file, name, stored)
+    try:
+        with io.BufferedReader(_Source(source, stored, pace), buffer_size=1 << 20) as file:
+            target.bring(file, name, stored)
+    except FileNotFoundError as error:
+        if source.measure(name) is not None:
+            raise _OtherBytes(blob.pk) from error  # Too short.
+        raise
 
 
 def _settle(running: dict[Future[None], Blob], done: Moved, told: Told) -> None:
