@@ -29,7 +29,9 @@ CRASHES = 3
 # A kill in so many promotions.
 EVERY = 3
 VERSIONS = "/api/v1/models/risk/killed/versions"
-EVENTS = [f"deployment.{verb}" for verb in ("queued", "started", "live", "failed", "rolled_back")]
+EVENTS = [
+    f"deployment.{verb}" for verb in ("queued", "started", "live", "failed", "rolled_back", "superseded")
+]
 
 PREPARE = """
 import sys
