@@ -101,22 +101,6 @@ RECEIVERS = (
         fields={"kind": "github", "secret": "token-of-the-demo", "environments": ["shop"]},
     ),
     Receiver(
-        "pipelines",
-        "",
-        "admin",
-        "https://git.acme.example/api/v4/projects/41/trigger/pipeline",
-        ["deployment.started"],
-        "The job that deploys where no team has its own.",
-        (201, '{"id": 20417, "status": "created"}'),
-        {},
-        fields={
-            "kind": "gitlab",
-            "ref": "main",
-            "secret": "token-of-the-demo",
-            "environments": ["forecasts", "shadow", "shared", "shop"],
-        },
-    ),
-    Receiver(
         "train-anew",
         "discovery",
         "priya",
