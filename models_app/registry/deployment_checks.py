@@ -17,6 +17,7 @@ from django.utils import timezone
 from models_app.models import DeployKind, Deployment, DeploymentState
 
 from . import deployment_steps as steps
+from . import hook_filters
 from .access import Actor
 from .address_templates import CannotFill, fill
 from .deployment_failures import fail
@@ -54,11 +55,19 @@ def _fail_late(deployment: Deployment) -> int:
             if current.state == DeploymentState.VERIFYING:
                 why = f"Not healthy within {current.environment.health_window} seconds."
             else:
-                why = f"No word of success within {current.environment.timeout} seconds."
+                why = f"No word of success within {current.environment.timeout} seconds.{_untold(current)}"
             fail(current, by=Actor.system(), why=why)
             return 1
     except NotFound:
         return 0
+
+
+def _untold(deployment: Deployment) -> str:
+    """What explains the silence: that no deployer was told."""
+    environment = deployment.environment
+    if environment.kind == DeployKind.AGENT or hook_filters.deploying(environment):
+        return ""
+    return f" No webhook hears of {hook_filters.STARTED} there."
 
 
 def _fail(deployment: Deployment, why: str) -> int:

@@ -371,6 +371,10 @@ def test_time_runs_out(people, model):
     with mock.patch.object(timezone, "now", return_value=later):
         assert deployment_checks.fail_late() == 1
     assert states(environment) == [(1, "live"), (2, "failed"), (1, "deploying")]
+    failed = Deployment.objects.get(state="failed")
+    assert failed.failure == (
+        "No word of success within 60 seconds. No webhook hears of deployment.started there."
+    )
 
 
 def test_health_decides(people, model, settings):
