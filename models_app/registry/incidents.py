@@ -114,6 +114,6 @@ def _held(incident: Incident, *, by: Actor) -> Iterator[Incident]:
         if not may_answer(current, by=by):
             raise Forbidden(
                 "Service accounts do not answer incidents.",
-                next_step="Ask somebody of its team; a version registered with “retrains” ends it when promoted.",
+                next_step="Ask somebody of its team; a version registered with “retrains” ends it when it serves.",
             )
         yield current
