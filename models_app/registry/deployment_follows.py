@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from models_app.models import (
     Deployment,
@@ -149,13 +149,14 @@ class _Place:
 
 def _places(version: ModelVersion, there: list[Environment]) -> dict[int, _Place]:
     """Of each environment, in one query. `failed` is the version's newest deployment that went out and has ended, where
-    it ended in failure: what was live in its time has not.
+    it ended in failure: what was live in its time has not, nor what a person stopped.
     """
     rows = Deployment.objects.filter(model=version.model_id, environment__in=there)
     ended = Q(version=version, started_at__isnull=False)
     found = {one.pk: _Place() for one in there}
     of_pair = {one.pk: one for one in there}
-    known = rows.filter(ended) | rows.current()
+    stopped = Deployment.objects.filter(undoes=OuterRef("pk"), by__isnull=False)
+    known = (rows.filter(ended) | rows.current()).annotate(was_stopped=Exists(stopped))
     for one in known.select_related("version__manifest", "rollback_target").order_by("pk"):
         place = found[one.environment_id]
         one.environment = of_pair[one.environment_id]
@@ -172,7 +173,8 @@ def _places(version: ModelVersion, there: list[Environment]) -> dict[int, _Place
             continue
         if one.version_id == version.pk:
             has_failed = one.state in (DeploymentState.FAILED, DeploymentState.ROLLED_BACK)
-            place.failed = one if has_failed and one.live_at is None else None
+            is_own = one.live_at is None and not one.was_stopped
+            place.failed = one if has_failed and is_own else None
     return found
 
 
@@ -211,7 +213,7 @@ def _bring(
             released=goes_back or (environment.start == StartMode.AUTOMATIC and not held),
             held=held,
             ignores_freeze=goes_back,
-            undoes=undoes if goes_back else None,
+            undoes=undoes,
             **more,
         )
 

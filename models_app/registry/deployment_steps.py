@@ -137,8 +137,10 @@ def agree_on_target(version: ModelVersion, environment: Environment) -> None:
         return
     if version.stage != Stage.PRODUCTION:
         return
+    brought = (DeploymentKind.FOLLOWED, DeploymentKind.ROLLBACK)
     its = Deployment.objects.current().filter(
         version=version,
+        kind__in=brought,
         released=True,
         environment__follows=Follows.STAGE,
         environment__followed=Stage.PRODUCTION,
