@@ -29,7 +29,7 @@ TIMEOUT = 15.0
 RESOLVING = 5.0
 CONNECTING = 5.0
 # Most name look-ups at a time: one that hangs cannot be ended.
-_resolving = threading.BoundedSemaphore(32)
+_resolving = threading.BoundedSemaphore(128)
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # What Python's tables, which differ by release, do not all name.
@@ -58,6 +58,10 @@ class Refused(OutboundError):
 
 class Unreachable(OutboundError):
     """It may be called, but gave no answer. Another time it might."""
+
+
+class Busy(Unreachable):
+    """It was not even tried, since too much is under way here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +237,7 @@ def resolve(host: str) -> list[Address]:
             _resolving.release()
 
     if not _resolving.acquire(timeout=RESOLVING):
-        raise Unreachable(f"Too many names are being looked up; {host} had to wait too long.")
+        raise Busy(f"Too many names are being looked up; {host} had to wait too long.")
     thread = threading.Thread(target=ask, daemon=True, name="resolving")
     thread.start()
     thread.join(RESOLVING)

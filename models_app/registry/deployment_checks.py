@@ -126,8 +126,8 @@ def take_checks(
     *, limit: int, but: Collection[int] = (), admit: Callable[[Check], bool] = _any
 ) -> list[Check]:
     """Up to so many checks that are due, from now on ours to make. What was seen healthy once comes first, then what
-    was never asked, then what waits longest. Where nobody can be asked, that is a failure. Leaves out the environments
-    in `but`; `admit` is asked for each.
+    was never asked, then what a check decides, then what waits longest. Where nobody can be asked, that is a failure.
+    Leaves out the environments in `but`; `admit` is asked for each.
     """
     now = timezone.now()
     due = Deployment.objects.filter(state=DeploymentState.VERIFYING, next_check_at__lte=now)
@@ -135,7 +135,8 @@ def take_checks(
     if limit <= 0 or not due.exists():
         return []
     never = Case(When(last_check="", then=Value(0)), default=Value(1))
-    order = [F("healthy_in_a_row").desc(), never, F("next_check_at").asc()]
+    over = Case(When(due_at__lte=now, then=Value(0)), default=Value(1))
+    order = [F("healthy_in_a_row").desc(), never, over, F("next_check_at").asc()]
     place = Window(RowNumber(), partition_by=["environment_id"], order_by=order)
     rows = due.select_related("model", "version__model__team", "version__manifest", "environment")
     taken: list[Check] = []

@@ -29,10 +29,12 @@ from .steady import drained, keep_going
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 32
+AT_ONCE = 48
 # Of those, for hosts that are not known to be well.
-FOR_DOUBTFUL = 16
-OF_AN_ENVIRONMENT = 6
+FOR_DOUBTFUL = 32
+OF_AN_ENVIRONMENT = 8
+# Of those, for a host that hangs: what serves many models is asked for each.
+OF_A_SLOW_HOST = 6
 TIMEOUT = 5.0
 QUICK = 2.0
 POLL = 0.25
@@ -51,23 +53,26 @@ class Said:
     at: datetime
     began: float
     took: float
+    # It was not even asked, for want of room here.
+    is_ours: bool = False
 
 
 def ask(check: Check) -> Said:
     """Make a check; no database here."""
-    at, began = timezone.now(), time.time()
+    at, began, is_ours = timezone.now(), time.time(), False
     try:
         reply = outbound.get(check.address, timeout=TIMEOUT)
         healthy, text = reply.ok, f"Answered with status {reply.status}."
     except outbound.OutboundError as error:
-        healthy, text = False, str(error)
-    return Said(check, healthy, text, at, began, time.time() - began)
+        healthy, text, is_ours = False, str(error), isinstance(error, outbound.Busy)
+    return Said(check, healthy, text, at, began, time.time() - began, is_ours)
 
 
 def note(said: Said, *, decides: bool = True) -> None:
     """Write down what a check came to."""
     deployment = said.check.deployment
     log.info("deployment %s: %s says %s", deployment.pk, outbound.host_of(said.check.address), said.text)
+    decides = decides and not said.is_ours
     deployment_checks.checked(said.check, healthy=said.healthy, said=said.text, at=said.at, decides=decides)
 
 
@@ -83,7 +88,7 @@ class Checker:
         self._awake, self._call = awake, call
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="health")
         self._results: SimpleQueue[tuple[Check, Said | None] | None] = SimpleQueue()
-        self._hosts = Hosts(FOR_DOUBTFUL)
+        self._hosts = Hosts(FOR_DOUBTFUL, first=OF_A_SLOW_HOST, least=OF_A_SLOW_HOST)
         self._of: Counter[int] = Counter()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="health")

@@ -1,6 +1,6 @@
 """How many calls may be under way to one host, so that dead or slow ones delay nobody else.
 
-It grows while a host answers quickly, and shrinks to one when it fails or is slow; hosts not known to be well share a
+It grows while a host answers quickly, and shrinks when it fails or is slow; hosts not known to be well share a
 part of the threads.
 """
 
@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-FIRST_ROOM = 2
 MOST_ROOM = 8
 
 
@@ -18,15 +17,18 @@ MOST_ROOM = 8
 class Hosts:
     """What this worker has seen of hosts: how many calls to each are under way, and how many may be.
 
-    `for_doubtful` is how many may be under way to hosts not known to be well, taken together.
+    `for_doubtful` is how many may be under way to hosts not known to be well, taken together; `first` how many to one
+    of which nothing is known, `least` to one in trouble.
     """
 
     for_doubtful: int
+    first: int = 2
+    least: int = 1
     room: dict[str, int] = field(default_factory=dict)
     busy: Counter[str] = field(default_factory=Counter)
 
     def begins(self, host: str) -> None:
-        self.room.setdefault(host, FIRST_ROOM)
+        self.room.setdefault(host, self.first)
         self.busy[host] += 1
 
     def ends(self, host: str) -> None:
@@ -35,12 +37,12 @@ class Hosts:
             del self.busy[host]
 
     def saw(self, host: str, *, is_well: bool) -> None:
-        """Learn from a call: twice the room after a quick answer, one call at a time after trouble."""
-        room = self.room.get(host, FIRST_ROOM)
-        self.room[host] = min(room * 2, MOST_ROOM) if is_well else 1
+        """Learn from a call: twice the room after a quick answer, the least after trouble."""
+        room = self.room.get(host, self.first)
+        self.room[host] = min(room * 2, MOST_ROOM) if is_well else self.least
 
     def is_well(self, host: str) -> bool:
-        return self.room.get(host, 0) > FIRST_ROOM
+        return self.room.get(host, 0) > self.first
 
     def full(self) -> list[str]:
         """Hosts that may not get one more."""
@@ -61,7 +63,7 @@ class Hosts:
 
         def admit(host: str) -> bool:
             nonlocal left
-            if self.busy[host] + taken[host] >= self.room.get(host, FIRST_ROOM):
+            if self.busy[host] + taken[host] >= self.room.get(host, self.first):
                 return False
             if not self.is_well(host):
                 if left <= 0:
