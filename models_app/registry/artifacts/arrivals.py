@@ -173,7 +173,13 @@ def receive(arrival: Arrival, number: int, chunks: Iterable[bytes], *, length: i
         raise Invalid("body", f"Part {number} has {wanted} bytes, not {length}.")
     if arrival.way == Way.PARTS:
         return disk_parts.receive(
-            arrival.uid, number, chunks, of=arrival.part_count, length=length, limit=settings.MAX_FILE_BYTES
+            arrival.uid,
+            number,
+            chunks,
+            of=arrival.part_count,
+            length=length,
+            limit=settings.MAX_FILE_BYTES,
+            are_lengths_fixed=wanted is not None,
         )
     if arrival.way != Way.WHOLE:
         raise Invalid("body", "This file goes to the store itself.", next_step="Send it to its address.")

@@ -4,7 +4,8 @@ SHA-256 reads in order, parts come in any: a thread reads each part when it is w
 the digest in the upload's folder (parts.py). The note counts only when no part changed after it was read, which the
 marks of its attempts tell: who writes a part first makes `begun-<number>-<tag>`, then looks whether that part is whole
 already; if so it writes into `lock`, and the note means nothing. The thread reads a part that is whole and that nobody
-is at. It is only faster: without a note, and after any doubt, joining reads everything.
+is at. It is only faster: without a note, and after any doubt, joining reads everything. Where the sender chooses the
+lengths of parts, one could be written over another; so such files are not followed.
 """
 
 from __future__ import annotations
@@ -115,6 +116,8 @@ def _await(folder: Path, number: int) -> int:
     pause, end = SHORTEST_LOOK, time.monotonic() + IDLE
     seen = False
     while time.monotonic() < end:
+        if not (folder / "data").exists():
+            raise FileNotFoundError("The upload was given up.")
         # In this order: who begins after the second look finds the part whole, and says so.
         if whole := _named(folder, f"{number}."):
             # A network drive shows the present to who changes something.

@@ -48,8 +48,20 @@ def open_for(upload: str) -> None:
         (folder / name).touch(0o600)
 
 
-def receive(upload: str, number: int, chunks: Iterable[bytes], *, of: int, length: int, limit: int) -> str:
+def receive(
+    upload: str,
+    number: int,
+    chunks: Iterable[bytes],
+    *,
+    of: int,
+    length: int,
+    limit: int,
+    are_lengths_fixed: bool = False,
+) -> str:
     """Store part `number` of `of`, which has `length` bytes; returns its tag.
+
+    `are_lengths_fixed`: the caller has checked that all parts but the last have one length, so that none lies over
+    another. Only then the parts are hashed while others arrive.
 
     Raises Invalid("body") for another length, TooLarge when the file would be, NotFound when the upload has ended.
     """
@@ -71,7 +83,8 @@ def receive(upload: str, number: int, chunks: Iterable[bytes], *, of: int, lengt
                 _write(file, chunks, length)
                 storage.begin_writing(file, start, length)
             (folder / f"{number}.{tag}").touch()
-    following.follow(folder, of=of)
+    if are_lengths_fixed:
+        following.follow(folder, of=of)
     return tag
 
 
