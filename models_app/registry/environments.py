@@ -15,6 +15,8 @@ from django.utils.dateparse import parse_datetime
 
 from models_app.models import (
     DeployKind,
+    Deployment,
+    DeploymentState,
     Environment,
     Follows,
     ModelTag,
@@ -242,7 +244,9 @@ def set_up(name: str, *, by: Actor, team: Team | None = None, **fields: Any) -> 
 
 
 def change(environment: Environment, *, by: Actor, reason: str = "", **fields: Any) -> Environment:
-    """Change some of FIELDS. What is under way goes on as it began. Raises Invalid, Forbidden, NotFound."""
+    """Change some of FIELDS. What is under way goes on as it began. Raises Invalid, Forbidden, NotFound, and Conflict
+    when who asks for health would change while a deployment waits for it.
+    """
     require(by, Right.MANAGE_TEAM, environment.team)
     reason = clean_text("reason", reason, limit=2_000, lines=True)
     planned = copy.copy(environment)
@@ -262,6 +266,12 @@ def _change(current: Environment, fields: Mapping[str, Any], *, by: Actor, reaso
     changed = [name for name in after if after[name] != before[name]]
     if not changed:
         return current
+    verifying = Deployment.objects.filter(environment=current.pk, state=DeploymentState.VERIFYING)
+    if not {"health_check", "kind"}.isdisjoint(changed) and verifying.exists():
+        raise Conflict(
+            f"A deployment is being verified in {current.name}.",
+            next_step="Change its health check when that has ended.",
+        )
     current.updated_at = timezone.now()
     current.save()
     audit.record(

@@ -153,6 +153,7 @@ def test_if_range(condition, status):
     assert ask(Range="bytes=0-1", If_Range=condition())[0].status_code == status
 
 
+@pytest.mark.django_db
 def test_missing_bytes_are_told_before_the_answer_starts(artifacts):
     file = stored()
     storage.delete(file.sha256)

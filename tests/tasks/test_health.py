@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from models_app.models import Deployment
 from models_app.registry import deployment_checks, deployment_reports, environments
+from models_app.registry.errors import Conflict
 from models_app.tasks import deployments, health
 from models_app.tasks.awake import Awake
 from tests import builders
@@ -172,3 +173,13 @@ def test_what_a_pause_cut_off_decides_nothing(people, pause, decides):
         checker.step(wait=60)
         checker.end()
     assert told == [decides]
+
+
+def test_who_asks_for_health_does_not_change_while_a_deployment_waits_for_it(people):
+    """Neither would a check that is set be made, nor could one that is gone say yes."""
+    model = builders.model("risk/steady", by=people.alice)
+    one = verifying(people, model, "one", health_check="http://127.0.0.1:9/")
+    for fields in ({"health_check": ""}, {"kind": "agent"}):
+        with pytest.raises(Conflict, match="being verified"):
+            environments.change(one.environment, by=people.root, **fields)
+    environments.change(one.environment, by=people.root, timeout=77)
