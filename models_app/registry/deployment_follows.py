@@ -5,6 +5,7 @@ Moves between stages and aliases tell of themselves here, with the model locked.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,13 +44,29 @@ def followed_stage(
         _bring_into(transition.to_stage, version, transition, by=by, is_guarded=is_guarded)
 
 
-def stayed_in_stage(version: ModelVersion, transition: StageTransition, *, by: Actor) -> None:
-    """A rollback took another version out of the stage, in which this one was all the time."""
-    _bring_into(transition.from_stage, version, transition, by=by, is_guarded=True)
+def where_it_waits(version: ModelVersion) -> set[int]:
+    """Environments in which the version is queued."""
+    queued = Deployment.objects.filter(version=version, state=DeploymentState.QUEUED)
+    return set(queued.values_list("environment", flat=True))
+
+
+def stayed_in_stage(
+    version: ModelVersion, transition: StageTransition, *, by: Actor, instead_in: Collection[int]
+) -> None:
+    """A rollback took another version out of the stage, in which this one was all the time. `instead_in` are the
+    environments where the other waited, for which this one waits now.
+    """
+    _bring_into(transition.from_stage, version, transition, by=by, is_guarded=True, instead_in=instead_in)
 
 
 def _bring_into(
-    stage: str, version: ModelVersion, transition: StageTransition, *, by: Actor, is_guarded: bool
+    stage: str,
+    version: ModelVersion,
+    transition: StageTransition,
+    *,
+    by: Actor,
+    is_guarded: bool,
+    instead_in: Collection[int] = (),
 ) -> None:
     _bring(
         version,
@@ -58,6 +75,7 @@ def _bring_into(
         reason=transition.reason,
         is_rollback=transition.kind == TransitionKind.ROLLBACK,
         is_allowed=is_guarded or stage == Stage.PRODUCTION,
+        instead_in=instead_in,
         transition=transition,
     )
 
@@ -186,6 +204,7 @@ def _bring(
     reason: str,
     is_rollback: bool,
     is_allowed: bool,
+    instead_in: Collection[int] = (),
     **more: Any,
 ) -> None:
     """Queue the version in these environments, where it is not yet or on its way back anyway."""
@@ -198,7 +217,7 @@ def _bring(
             if place.queued is not None:
                 supersede(place.queued, by=by, why=OVERTAKEN.format(version.number))
             continue
-        if is_rollback and place.is_bare:
+        if is_rollback and place.is_bare and environment.pk not in instead_in:
             # There is nothing to go back from.
             continue
         held = _held(version, environment, place, by=by, is_rollback=is_rollback, is_allowed=is_allowed)

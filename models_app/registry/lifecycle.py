@@ -330,10 +330,11 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
     facts: dict[str, Any] = {"restored": target.number, "taken_out": current.number}
     if target.stage == Stage.PRODUCTION:
         # It was kept beside its successor: it is still there, only the successor goes.
+        waits_in = deployment_follows.where_it_waits(current)
         transition = _change(
             current, to=Stage.ARCHIVED, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts
         )
-        deployment_follows.stayed_in_stage(target, transition, by=by)
+        deployment_follows.stayed_in_stage(target, transition, by=by, instead_in=waits_in)
     else:
         transition = _change(
             target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts

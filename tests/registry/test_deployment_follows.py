@@ -191,6 +191,19 @@ def test_going_back_starts_nothing_where_nothing_runs(people, model):
     assert states(bare) == [(2, "superseded")]
 
 
+def test_going_back_to_what_was_kept_lets_it_wait_where_the_other_waited(people, model):
+    environment = eu(people, start="manual")
+    promote(model, people)
+    second = builders.complete_version(model, by=people.bob)
+    move = {"to": "production", "reason": "Beside the other.", "keep_former": True}
+    promotions.move(second, by=people.carol, **move)
+    assert states(environment)[-1] == (2, "queued")
+    lifecycle.rollback(model, by=people.alice, reason="Wrong labels.")
+    assert production(model) == 1
+    assert states(environment) == [(1, "superseded"), (2, "superseded"), (1, "queued")]
+    assert newest(environment).kind == "followed"
+
+
 def test_stage_and_environment_end_at_what_served(people, model):
     environment = eu(people)
     v1 = go_live(model, environment, people)
