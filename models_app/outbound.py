@@ -208,8 +208,7 @@ def is_public(address: Address) -> bool:
 
 
 def _is_housekeeping(address: Address) -> bool:
-    inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    one = inner or address
+    one = _mapped(address) or address
     return (
         one.is_link_local
         or one.is_multicast
@@ -249,9 +248,14 @@ def resolve(host: str) -> list[Address]:
 
 
 def _is_allowed(address: Address) -> bool:
-    inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    inner = _mapped(address)
     candidates = [address, *([inner] if inner else [])]
     return any(one in network for network in _allowed_networks() for one in candidates)
+
+
+def _mapped(address: Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 one only wraps."""
+    return address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
 
 
 def _allowed_hosts() -> frozenset[str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from django.urls import reverse
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from models_app.models import EvaluationReport, ModelVersion, PiiUsage, Stage, VersionMetric
-from models_app.registry import catalog, holds, metadata, requirements
+from models_app.registry import addresses, catalog, holds, metadata, requirements
 from models_app.registry.access import Right, get_model, get_version, versions_for
 from models_app.registry.errors import FieldProblem, Invalid
 from models_app.registry.lineage import BASE_RELATIONS
@@ -130,8 +129,7 @@ class VersionSerializer(serializers.ModelSerializer):
 
     @extend_schema_field(serializers.URLField())
     def get_page(self, version: ModelVersion) -> str:
-        path = reverse("web:version", args=[version.model.name, str(version.number)])
-        return site(self.context["request"]) + path
+        return site(self.context["request"]) + addresses.of_version(version.model.name, version.number)
 
     @extend_schema_field(serializers.URLField())
     def get_files_url(self, version: ModelVersion) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ from .agent_hand import Alone, Hand
 from .agent_sight import Sight
 from .agent_state import AgentState
 from .cache import Cache
-from .command import WITHHELD, Command, end_left_over
+from .command import Command, end_left_over, environment_with
 from .pull import Pull, is_digest
 from .transfer import FAILED, NETWORK, OK, REFUSED, Failure, Progress, Server
 
@@ -321,11 +320,12 @@ class Agent:
             "agent": self._state.name,
             "result": str(result),
         }
-        made = {
-            f"MODELRY_{name.upper()}": "" if value is None else str(value).replace("\0", "")
-            for name, value in facts.items()
-        }
-        return {name: value for name, value in {**os.environ, **made}.items() if name not in WITHHELD}
+        return environment_with(
+            {
+                f"MODELRY_{name.upper()}": "" if value is None else str(value).replace("\0", "")
+                for name, value in facts.items()
+            }
+        )
 
     # --- health -----------------------------------------------------------------------------------------------
 

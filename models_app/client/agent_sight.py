@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from .agent_state import AgentState
-from .command import WITHHELD, plain
+from .command import environment_with, plain
 from .pull import is_digest
 from .transfer import NETWORK, REFUSED, Failure, Server
 
@@ -98,7 +97,6 @@ class Sight:
 
     def _observed(self, model: str, declared: int) -> tuple[int | None, str]:
         """The number that the command prints, None when it prints nothing, 0 when it fails; and a line of detail."""
-        kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
         facts = {
             "MODELRY_ENVIRONMENT": self._home.partition("/")[2],
             "MODELRY_MODEL": model,
@@ -107,7 +105,7 @@ class Sight:
         try:
             done = subprocess.run(
                 [*self._observe],
-                env={**kept, **facts},
+                env=environment_with(facts),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -24,6 +24,11 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+def environment_with(facts: Mapping[str, str]) -> dict[str, str]:
+    """What a command finds in its environment: this process's own and the facts, without the token."""
+    return {name: value for name, value in {**os.environ, **facts}.items() if name not in WITHHELD}
+
+
 class Command:
     """One run of a command. `begin`, then `finish`."""
 

@@ -168,8 +168,7 @@ def _deliver(*, until: datetime, at: At) -> None:
                     sent.append(Sent(batch, delivery, replace(attempt, duration_ms=took)))
                     if attempt.may_retry:
                         break
-                deliveries.note(sent)
-                deliveries.give_back(batch, sent)
+                deliveries.note(sent, [(batch, sent)])
 
 
 def _next_due() -> datetime | None:

@@ -97,6 +97,11 @@ class Environment(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def follows_production(self) -> bool:
+        """It takes what is promoted to production."""
+        return self.follows == Follows.STAGE and self.followed == Stage.PRODUCTION
+
     def freeze_at(self, moment: datetime) -> dict[str, Any] | None:
         """The freeze in which a moment lies: {from, until, reason}."""
         for freeze in self.freezes:

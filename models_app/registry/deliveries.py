@@ -194,26 +194,30 @@ def note(sent: Iterable[Sent], over: Iterable[tuple[Batch, Sequence[Sent]]] = ()
     what was sent of each was noted. What arrived costs one transaction in all, not one of each.
     """
     sent, over = list(sent), list(over)
-    through = [batch for batch, all_sent in over if _is_through(batch, all_sent)]
-    if sent or through:
+    arrived = [batch for batch, all_sent in over if _has_arrived(batch, all_sent)]
+    if sent or arrived:
         with transaction.atomic():
             for one in sent:
                 _settle(one)
             DeliveryAttempt.objects.bulk_create([_logged(one) for one in sent])
-            _close(through)
+            _close(arrived)
     hook_health.judge([(one.batch.hook, one.attempt) for one in sent])
     for batch, all_sent in over:
-        if not _is_through(batch, all_sent):
+        if not _has_arrived(batch, all_sent):
             give_back(batch, all_sent)
 
 
+def _has_arrived(batch: Batch, sent: Sequence[Sent]) -> bool:
+    return _is_through(batch, sent) and all(one.attempt.ok for one in sent)
+
+
 def _is_through(batch: Batch, sent: Sequence[Sent]) -> bool:
-    """Whether all there was in the lane arrived, as far as we know."""
-    return len(sent) == len(batch.messages) < AT_ONCE and all(one.attempt.ok for one in sent)
+    """Whether all that we know of the lane was sent."""
+    return len(sent) == len(batch.messages) < AT_ONCE
 
 
 def _close(batches: Collection[Batch]) -> None:
-    """Remove the lanes of these, or have them due again where more has come."""
+    """Remove the lanes of these, or have them due again where more has come, as their marks tell. In a transaction."""
     if not batches:
         return
     mine = {batch.lane.pk: batch.lane for batch in batches}
@@ -272,15 +276,14 @@ def give_back(batch: Batch, sent: Sequence[Sent] = ()) -> None:
     """Let go of a lane, after what was sent of it was noted: it is due again at once, or when the last one may be
     tried again; and gone when nothing waits in it.
     """
-    ours = DeliveryLane.objects.filter(pk=batch.lane.pk, claim=batch.lane.claim)
-    now = timezone.now()
-    if sent and sent[-1].delivery.state == DeliveryState.WAITING:
-        ours.update(claim="", not_before=_next_attempt(sent[-1], now))
+    is_later = bool(sent) and sent[-1].delivery.state == DeliveryState.WAITING
+    if _is_through(batch, sent) and not is_later:
+        with transaction.atomic():
+            _close([batch])
         return
-    # Its mark tells whether what we took is still all there is.
-    is_done = len(sent) == len(batch.messages) < AT_ONCE
-    if not (is_done and ours.filter(mark=batch.lane.mark).delete()[0]):
-        ours.update(claim="", not_before=now)
+    now = timezone.now()
+    ours = DeliveryLane.objects.filter(pk=batch.lane.pk, claim=batch.lane.claim)
+    ours.update(claim="", not_before=_next_attempt(sent[-1], now) if is_later else now)
 
 
 def _next_attempt(last: Sent, now: datetime) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models_app.models import Alias, Deployment, DeploymentKind, Follows, Stage
+from models_app.models import Alias, Deployment, DeploymentKind, Follows
 
 from . import deployment_steps as steps
 from . import lifecycle
@@ -16,7 +16,7 @@ def fail(deployment: Deployment, *, by: Actor, why: str) -> None:
     environment = deployment.environment
     steps.end_failed(deployment, by=by, why=why)
     goes_back = deployment.kind != DeploymentKind.ROLLBACK and environment.rolls_back
-    if goes_back and environment.followed == Stage.PRODUCTION and environment.follows == Follows.STAGE:
+    if goes_back and environment.follows_production:
         # Whatever overtook it must not go back to what has failed.
         lifecycle.pass_over(deployment.version)
     if steps.start_next(deployment, by=by) or not goes_back:
@@ -48,7 +48,7 @@ def take_back(deployment: Deployment, *, by: Actor, reason: str) -> None:
             lifecycle.point_alias(deployment.alias_was, alias.name, by, is_rollback=True)
         lifecycle.touch_version(version)
         return
-    current = lifecycle.current_production(model) if environment.followed == Stage.PRODUCTION else None
+    current = lifecycle.current_production(model) if environment.follows_production else None
     if current is not None and current.pk == version.pk and current.rollback_target_id is not None:
         lifecycle.rollback(model, by=by, reason=reason)
     elif version.stage == environment.followed and deployment.transition is not None:

@@ -31,32 +31,27 @@ from .prepared import Prepared
 
 
 def followed_stage(
-    version: ModelVersion, transition: StageTransition, *, by: Actor, is_guarded: bool
+    version: ModelVersion,
+    transition: StageTransition,
+    *,
+    by: Actor,
+    is_guarded: bool,
+    stays: ModelVersion | None = None,
 ) -> None:
     """A version came into a stage: queue it wherever that is followed, and call off what waits of it elsewhere.
 
-    `is_guarded`: a policy was asked, so that nobody needs to be asked again who may deploy.
+    `is_guarded`: a policy was asked, so that nobody needs to be asked again who may deploy. `stays`: a rollback took
+    the version out of a stage in which this one was all the time, and which it now has alone.
     """
-    followed = _followed(Follows.STAGE, transition.from_stage, transition.to_stage)
-    if transition.from_stage in followed:
-        _call_off(version, Follows.STAGE, transition.from_stage, by=by)
+    former = transition.from_stage
+    followed = _followed(Follows.STAGE, former, transition.to_stage)
+    waited_in: set[int] = set()
+    if former in followed:
+        waited_in = _call_off(version, Follows.STAGE, former, by=by)
     if transition.to_stage in followed:
         _bring_into(transition.to_stage, version, transition, by=by, is_guarded=is_guarded)
-
-
-def where_it_waits(version: ModelVersion) -> set[int]:
-    """Environments in which the version is queued."""
-    queued = Deployment.objects.filter(version=version, state=DeploymentState.QUEUED)
-    return set(queued.values_list("environment", flat=True))
-
-
-def stayed_in_stage(
-    version: ModelVersion, transition: StageTransition, *, by: Actor, instead_in: Collection[int]
-) -> None:
-    """A rollback took another version out of the stage, in which this one was all the time. `instead_in` are the
-    environments where the other waited, for which this one waits now.
-    """
-    _bring_into(transition.from_stage, version, transition, by=by, is_guarded=True, instead_in=instead_in)
+    if stays is not None and former in followed:
+        _bring_into(former, stays, transition, by=by, is_guarded=True, instead_in=waited_in)
 
 
 def _bring_into(
@@ -125,7 +120,9 @@ def _followed(follows: Follows, *places: str) -> set[str]:
     return {row[0] for row in _FOLLOWED(follows.value, *places)}
 
 
-def _call_off(version: ModelVersion, follows: str, followed: str, *, by: Actor) -> None:
+def _call_off(version: ModelVersion, follows: str, followed: str, *, by: Actor) -> set[int]:
+    """What waits because of that waits no more; returns the environments."""
+    called_off = set()
     waiting = Deployment.objects.filter(
         version=version,
         state=DeploymentState.QUEUED,
@@ -136,6 +133,8 @@ def _call_off(version: ModelVersion, follows: str, followed: str, *, by: Actor) 
     for one in waiting.select_related("environment", "version__manifest"):
         one.version.model = version.model
         supersede(one, by=by, why=f"No longer under {followed}.")
+        called_off.add(one.environment_id)
+    return called_off
 
 
 @dataclass

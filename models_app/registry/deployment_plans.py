@@ -11,7 +11,6 @@ from models_app.models import (
     Follows,
     ModelVersion,
     RegisteredModel,
-    Stage,
     StageTransition,
 )
 
@@ -58,12 +57,7 @@ def going_back_from(
 
 
 def _follows(deployment: Deployment, production: ModelVersion) -> bool:
-    where = deployment.environment
-    return (
-        deployment.version_id == production.pk
-        and where.follows == Follows.STAGE
-        and where.followed == Stage.PRODUCTION
-    )
+    return deployment.version_id == production.pk and deployment.environment.follows_production
 
 
 def open_to(version: ModelVersion, *, by: Actor) -> list[Environment]:

@@ -19,7 +19,7 @@ from models_app.models import (
 )
 from models_app.models.deployments import FIRST_LINES, KEPT_LINES
 
-from . import audit, environments, lifecycle, prepared
+from . import address_templates, audit, environments, lifecycle, prepared
 from . import deployment_steps as steps
 from .access import Actor
 from .deployment_failures import fail
@@ -85,7 +85,7 @@ def _serve_at(deployment: Deployment, endpoint: str, *, state: str, by: Actor) -
     keeps the address that it had. Raises Conflict.
     """
     environment = deployment.environment
-    is_checked = steps.is_checked_here(environment) and "{address}" in environment.health_check
+    is_checked = steps.is_checked_here(environment) and address_templates.ADDRESS in environment.health_check
     if deployment.is_over:
         raise Conflict(
             f"Deployment {deployment.pk} is {deployment.get_state_display().lower()} already: "

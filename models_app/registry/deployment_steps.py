@@ -133,9 +133,7 @@ def agree_on_target(version: ModelVersion, environment: Environment) -> None:
     """A version in production goes back to the newest of what its environments go back to: what served, so that stage
     and environments end at the same version. Where nobody may ever start it, it counts for nothing.
     """
-    if environment.follows != Follows.STAGE or environment.followed != Stage.PRODUCTION:
-        return
-    if version.stage != Stage.PRODUCTION:
+    if not environment.follows_production or version.stage != Stage.PRODUCTION:
         return
     brought = (DeploymentKind.FOLLOWED, DeploymentKind.ROLLBACK)
     its = Deployment.objects.current().filter(

@@ -204,10 +204,11 @@ def _change(
     at: datetime,
     caused_by: StageTransition | None = None,
     policy: str = "",
+    stays: ModelVersion | None = None,
     **facts: Any,
 ) -> StageTransition:
     """Change one version's stage and write its transition, audit and outbox rows, the last with the facts. The model
-    is locked.
+    is locked. `stays` is the version that alone remains in the stage that this one leaves.
     """
     former = version.stage
     version.stage = to
@@ -258,7 +259,7 @@ def _change(
     )
     if to == Stage.PRODUCTION:
         retraining.entered_production(version, transition, by=by)
-    deployment_follows.followed_stage(version, transition, by=by, is_guarded=bool(policy))
+    deployment_follows.followed_stage(version, transition, by=by, is_guarded=bool(policy), stays=stays)
     return transition
 
 
@@ -330,11 +331,16 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
     facts: dict[str, Any] = {"restored": target.number, "taken_out": current.number}
     if target.stage == Stage.PRODUCTION:
         # It was kept beside its successor: it is still there, only the successor goes.
-        waits_in = deployment_follows.where_it_waits(current)
         transition = _change(
-            current, to=Stage.ARCHIVED, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts
+            current,
+            to=Stage.ARCHIVED,
+            kind=TransitionKind.ROLLBACK,
+            by=by,
+            reason=reason,
+            at=now,
+            stays=target,
+            **facts,
         )
-        deployment_follows.stayed_in_stage(target, transition, by=by, instead_in=waits_in)
     else:
         transition = _change(
             target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts

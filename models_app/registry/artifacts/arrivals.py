@@ -329,7 +329,7 @@ def _admit(store: DirectStore, arrival: Arrival, *, told: Told = nobody_listens)
                 store.copy(key, storage.blob_name(stored.sha256), tag=waiting.tag)
         except FileNotFoundError:
             continue  # Another finished it meanwhile, or wrote there.
-        store.write(f"{INCOMING}/{arrival.uid}/done", f"{stored.sha256} {stored.size}".encode())
+        store.write(f"{INCOMING}/{arrival.uid}/done", stored.as_note().encode())
         store.remove(key)
         return stored
     if (done := _done(store, arrival)) is not None:
@@ -348,10 +348,9 @@ def _done(store: DirectStore, arrival: Arrival) -> StoredBytes | None:
     with suppress(FileNotFoundError):
         note = store.read_from(f"{INCOMING}/{arrival.uid}/done", start=0, length=100)
         try:
-            sha256, _, size = note.read(100).decode().partition(" ")
+            return StoredBytes.from_note(note.read(100).decode())
         finally:
             note.close()
-        return StoredBytes(sha256, int(size))
     return None
 
 

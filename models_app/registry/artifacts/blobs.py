@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -70,13 +70,18 @@ def keep(files: Iterable[StoredFile]) -> None:
 def check_sizes(files: Sequence[StoredFile]) -> None:
     """Raises Mismatch for a file whose size is not that of its blob: what somebody declared is not what arrived."""
     sizes: dict[str, int] = {}
-    ordered = sorted({file.sha256 for file in files})
-    for start in range(0, len(ordered), AT_ONCE):
-        rows = Blob.objects.filter(pk__in=ordered[start : start + AT_ONCE])
-        sizes.update(rows.values_list("sha256", "size"))
+    for some in in_lots({file.sha256 for file in files}):
+        sizes.update(Blob.objects.filter(pk__in=some).values_list("sha256", "size"))
     for file in files:
         if sizes.get(file.sha256, file.size) != file.size:
             raise other_size(file, sizes[file.sha256])
+
+
+def in_lots(digests: Collection[str]) -> Iterator[list[str]]:
+    """In order, as many at once as one statement asks for."""
+    ordered = sorted(digests)
+    for start in range(0, len(ordered), AT_ONCE):
+        yield ordered[start : start + AT_ONCE]
 
 
 def other_size(file: StoredFile, size: int) -> Mismatch:

@@ -87,7 +87,7 @@ def _read(folder: Path, descriptor: int, of: int, room: threading.Semaphore) -> 
         if not (folder / "hashed").exists():
             stored = _hashed(folder, of)
             note = folder / "hashing"
-            note.write_text(f"{stored.sha256} {stored.size}")
+            note.write_text(stored.as_note())
             note.rename(folder / "hashed")
     except TimeoutError:
         with suppress(FileNotFoundError):
@@ -152,7 +152,7 @@ def noted(folder: Path, size: int) -> str:
     with suppress(FileNotFoundError):
         with (folder / "following").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-        sha256, _, counted = (folder / "hashed").read_text().partition(" ")
-        if int(counted) == size and not _is_doubted(folder):
-            return sha256
+        stored = StoredBytes.from_note((folder / "hashed").read_text())
+        if stored.size == size and not _is_doubted(folder):
+            return stored.sha256
     return ""

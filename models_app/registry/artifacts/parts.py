@@ -138,8 +138,7 @@ def join(upload: str, tags: Mapping[int, str], *, limit: int, sha256: str = "") 
     data, done = folder / "data", folder / "done"
     with _locked(folder, fcntl.LOCK_EX):
         if done.exists():
-            sha256, _, size = done.read_text().partition(" ")
-            stored = StoredBytes(sha256, int(size))
+            stored = StoredBytes.from_note(done.read_text())
         else:
             stored = _finished(
                 folder, [_size(folder, number, tags[number]) for number in sorted(tags)], limit
@@ -148,7 +147,7 @@ def join(upload: str, tags: Mapping[int, str], *, limit: int, sha256: str = "") 
                 forget(upload)
                 raise other_bytes(stored, sha256)
             note = folder / "note"
-            note.write_text(f"{stored.sha256} {stored.size}")
+            note.write_text(stored.as_note())
             note.rename(done)
         if data.exists():
             storage.adopt(data, stored)

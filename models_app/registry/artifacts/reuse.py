@@ -12,7 +12,7 @@ from models_app.models import ManifestEntry, UploadFile, UploadSession
 from models_app.registry.access import Actor, versions_for
 from models_app.registry.errors import FieldProblem, Invalid, Mismatch, TooLarge
 
-from .blobs import StoredFile
+from .blobs import StoredFile, in_lots
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -49,10 +49,9 @@ def readable(files: Iterable[Mapping[str, Any]], *, by: Actor) -> list[StoredFil
 def sizes_of(digests: set[str], *, by: Actor) -> dict[str, int]:
     """Those of the digests whose bytes the actor may read, whole, with their sizes."""
     found: dict[str, int] = {}
-    ordered = sorted(digests)
-    for start in range(0, len(ordered), 500):
+    for some in in_lots(digests):
         entries = ManifestEntry.objects.filter(
-            blob__in=ordered[start : start + 500],
+            blob__in=some,
             # What is damaged has to be sent, and is whole again then.
             blob__damaged_at=None,
             manifest__versions__in=versions_for(by),
@@ -64,11 +63,8 @@ def sizes_of(digests: set[str], *, by: Actor) -> dict[str, int]:
 def sizes_here(digests: set[str], *, by: Actor) -> dict[str, int]:
     """Sizes of what the actor may read, or has sent."""
     found = sizes_of(digests, by=by)
-    ordered = sorted(digests - found.keys())
-    for start in range(0, len(ordered), 500):
-        sent = UploadFile.objects.filter(
-            session__created_by=by.user, blob__in=ordered[start : start + 500], blob__damaged_at=None
-        )
+    for some in in_lots(digests - found.keys()):
+        sent = UploadFile.objects.filter(session__created_by=by.user, blob__in=some, blob__damaged_at=None)
         found.update(sent.values_list("blob_id", "blob__size").distinct())
     return found
 

@@ -185,10 +185,8 @@ def _keep_here(session: UploadSession, files: Sequence[StoredFile], *, by: Actor
     digests = {file.sha256 for file in files if file.sha256}
     sizes = reuse.sizes_here(digests, by=by)
     told = dict(sizes)
-    ordered = sorted(digests)
-    for start in range(0, len(ordered), AT_ONCE):
-        rows = session.files.filter(sha256__in=ordered[start : start + AT_ONCE])
-        told.update(rows.values_list("sha256", "size"))
+    for some in blobs.in_lots(digests):
+        told.update(session.files.filter(sha256__in=some).values_list("sha256", "size"))
     for file in files:
         if file.sha256 and told.setdefault(file.sha256, file.size) != file.size:
             raise blobs.other_size(file, told[file.sha256])

@@ -49,6 +49,16 @@ class StoredBytes:
     sha256: str
     size: int
 
+    def as_note(self) -> str:
+        """As one line, for `from_note`."""
+        return f"{self.sha256} {self.size}"
+
+    @classmethod
+    def from_note(cls, line: str) -> StoredBytes:
+        """Raises ValueError."""
+        sha256, _, size = line.partition(" ")
+        return cls(sha256, int(size))
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
