@@ -29,7 +29,7 @@ from .transfer import DAMAGED, LOCAL, NETWORK, REFUSED, UNMET, Failure, Many, Pr
 DECLARED_AT_ONCE = 4000
 FILES_AT_ONCE = 200
 BUNDLE_FILES = 200
-BUNDLE_BYTES = 16 << 20
+BUNDLE_BYTES = 32 << 20
 # Larger files are hashed while they are sent; so many at once.
 UNSAID_FROM = 64 << 20
 HASHED_AT_ONCE = 2

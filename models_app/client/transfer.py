@@ -24,6 +24,8 @@ from urllib.parse import urljoin, urlsplit
 
 OK, UNEXPECTED, USAGE, REFUSED, UNMET, NETWORK, DAMAGED, LOCAL, FAILED = range(9)
 PIECE = 1 << 20
+# So small files go out together.
+LITTLE = 64 << 10
 TRIES = 8
 LONGEST_PAUSE = 10.0
 AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -69,7 +71,7 @@ class Section:
 
 
 class Many:
-    """Small files as one form, each read when it is its turn."""
+    """Files as one form, each read when it is its turn."""
 
     def __init__(self, files: list[tuple[str, Path, int]]) -> None:
         self.boundary = os.urandom(16).hex()
@@ -87,13 +89,17 @@ class Many:
     def send(self, connection: http.client.HTTPConnection) -> None:
         waiting = bytearray()
         for name, path, size in self.files:
-            content = path.read_bytes()
-            if len(content) != size:
-                raise Failure(f"{path} changed while it was sent.", LOCAL)
-            waiting += self._head(name) + content
-            if len(waiting) >= PIECE:
+            waiting += self._head(name)
+            if size <= LITTLE:
+                content = path.read_bytes()
+                if len(content) != size:
+                    raise Failure(f"{path} changed while it was sent.", LOCAL)
+                waiting += content
+            if size > LITTLE or len(waiting) >= PIECE:
                 connection.send(bytes(waiting))
                 waiting.clear()
+            if size > LITTLE:
+                Section(path, 0, size).send(connection)
         connection.send(bytes(waiting + self._end()))
 
 

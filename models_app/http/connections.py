@@ -12,10 +12,11 @@ def let_go(size: int | None) -> None:
     """Give this thread's database connections back before `size` bytes are streamed (None: nobody knows how many).
 
     Django does so after the whole answer was sent, which would leave a pool empty after as many slow downloads as it
-    has connections. The next query takes a connection again. A connection inside a transaction stays.
+    has connections. The next query takes a connection again. A connection inside a transaction stays, and
+    so does one to SQLite: nobody waits for it, and to open it anew takes longer than many queries.
     """
     if size is not None and size < LONG:
         return
     for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
+        if connection.vendor != "sqlite" and not connection.in_atomic_block:
             connection.close()

@@ -6,6 +6,8 @@ marks of its attempts tell: who writes a part first makes `begun-<number>-<tag>`
 already; if so it writes into `lock`, and the note means nothing. The thread reads a part that is whole and that nobody
 is at. It is only faster: without a note, and after any doubt, joining reads everything. Where the sender chooses the
 lengths of parts, one could be written over another; so such files are not followed.
+
+Who reads is one among many who write, and would end long after them: what comes far ahead of it is held back a little.
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ AT_ONCE = 16
 # Given up when nothing came for so many seconds, or a whole part still seems to be written for so long.
 IDLE, UNCLEAN = 600.0, 2.0
 SHORTEST_LOOK, LONGEST_LOOK = 0.005, 0.25
-_PIECE = 256 << 10
+_PIECE = 1 << 20
 _room = threading.BoundedSemaphore(AT_ONCE)
+# A part waits for so many seconds at most while the thread is more than so many parts behind.
+AHEAD, HELD_BACK = 4, 1.0
+_moved = threading.Condition()
+_reading: dict[Path, int] = {}
 
 
 @contextmanager
@@ -59,6 +65,22 @@ def _named(folder: Path, prefix: str) -> list[str]:
     """What follows that prefix in names of the folder."""
     with os.scandir(folder) as entries:
         return [entry.name.removeprefix(prefix) for entry in entries if entry.name.startswith(prefix)]
+
+
+def hold_back(folder: Path, number: int) -> None:
+    """Wait for a thread of this process that has much to read before that part; never for parts that did not come."""
+    with _moved:
+        _moved.wait_for(lambda: number - _reading.get(folder, number) <= AHEAD, HELD_BACK)
+
+
+def _reads(folder: Path, number: int | None) -> None:
+    """Which part the thread reads now, if any."""
+    with _moved:
+        if number is None:
+            _reading.pop(folder, None)
+        else:
+            _reading[folder] = number
+        _moved.notify_all()
 
 
 def follow(folder: Path, *, of: int) -> None:
@@ -95,6 +117,7 @@ def _read(folder: Path, descriptor: int, of: int, room: threading.Semaphore) -> 
     except FileNotFoundError:
         pass  # The upload was given up.
     finally:
+        _reads(folder, None)
         os.close(descriptor)
         room.release()
 
@@ -104,6 +127,7 @@ def _hashed(folder: Path, of: int) -> StoredBytes:
     with (folder / "data").open("rb", buffering=0) as data:
         for number in range(1, of):
             length = _await(folder, number)
+            _reads(folder, number)
             size += _feed(digest, data.fileno(), size, length)
     length = _await(folder, of)
     with (folder / "last").open("rb", buffering=0) as last:
@@ -127,6 +151,7 @@ def _await(folder: Path, number: int) -> int:
                 return int(whole[0].partition("-")[0], 16)
             end = end if seen else time.monotonic() + UNCLEAN
             seen = True
+        _reads(folder, None)
         time.sleep(pause)
         pause = min(pause * 1.5, LONGEST_LOOK)
     raise TimeoutError

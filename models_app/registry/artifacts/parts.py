@@ -69,6 +69,8 @@ def receive(
     start = 0 if number == of else (number - 1) * length
     if start + length > limit:
         raise TooLarge(f"A file may have at most {limit} bytes.", limit=limit)
+    following.hold_back(folder, number)
+    following.hold_back(folder, number)
     with _locked(folder, fcntl.LOCK_SH):
         if (folder / "done").exists() or not (folder / "data").exists():
             raise _ended()

@@ -199,6 +199,8 @@ class BlobWriter:
             raise Invalid("size", f"{size} bytes were declared, {stored.size} arrived.")
         if sha256 is not None and sha256.lower() != stored.sha256:
             raise Invalid("sha256", f"The bytes that arrived have the digest {stored.sha256}.")
+        if store().folder is not None:
+            begin_writing(self._file, self._begun, self.size - self._begun)
         self._file.close()
         self._file = None
         self.ended = stored

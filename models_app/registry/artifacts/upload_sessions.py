@@ -19,7 +19,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from models_app.formats.paths import check_paths
@@ -321,10 +321,8 @@ def claim(session: int, files: Sequence[StoredFile]) -> None:
         raise NotFound("This upload has ended.", next_step="Start it again.")
     blobs.keep(files)
     digests = [file.sha256 for file in files]
-    rows = list(UploadFile.objects.filter(session=session, sha256__in=digests, blob=None))
-    for row in rows:
-        row.blob_id, row.verifying_at = row.sha256, None
-    UploadFile.objects.bulk_update(rows, ["blob", "verifying_at"], batch_size=AT_ONCE)
+    lacking = UploadFile.objects.filter(session=session, sha256__in=digests, blob=None)
+    lacking.update(blob=F("sha256"), verifying_at=None)
 
 
 def take(session: UploadSession, files: Sequence[StoredFile]) -> int:

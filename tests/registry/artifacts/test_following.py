@@ -135,3 +135,38 @@ def test_an_upload_that_is_given_up_lets_its_reader_go(artifacts):
         time.sleep(0.001)
     for _ in range(free):
         following._room.release()
+
+
+def test_a_part_far_ahead_of_what_is_read_waits_till_the_reading_comes_near(tmp_path):
+    following._reads(tmp_path, 1)
+    let_through = []
+
+    def come(number: int) -> threading.Thread:
+        thread = threading.Thread(
+            target=lambda: (following.hold_back(tmp_path, number), let_through.append(number))
+        )
+        thread.start()
+        return thread
+
+    near, far = come(1 + following.AHEAD), come(2 + following.AHEAD)
+    near.join(20)
+    assert let_through == [1 + following.AHEAD]
+    following._reads(tmp_path, 2)
+    far.join(20)
+    assert let_through == [1 + following.AHEAD, 2 + following.AHEAD]
+    following._reads(tmp_path, None)
+
+
+def test_nothing_waits_for_a_part_that_did_not_come(upload, monkeypatch):
+    monkeypatch.setattr(following, "HELD_BACK", 3600.0)
+    content = b"x"
+    for number in range(9, 1, -1):  # The thread waits for the first all the while.
+        parts.receive("u", number, [content], of=9, length=1, limit=100, are_lengths_fixed=True)
+    assert set(parts.arrived("u")) == set(range(2, 10))
+
+
+def test_what_waits_goes_on_when_the_reading_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr(following, "HELD_BACK", 0.01)
+    following._reads(tmp_path, 1)
+    following.hold_back(tmp_path, 100)
+    following._reads(tmp_path, None)

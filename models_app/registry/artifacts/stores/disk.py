@@ -18,6 +18,7 @@ from django.core.files.storage import FileSystemStorage
 from .base import PIECE, Again, Kept, Readable, Store, StoredBytes, nobody_asks, room
 
 SIDE_BY_SIDE = 8
+_pool = ThreadPoolExecutor(SIDE_BY_SIDE, "sync")
 
 
 class DiskStore(FileSystemStorage, Store):
@@ -94,9 +95,8 @@ def _sync(paths: Collection[Path]) -> None:
         for path in paths:
             _sync_one(path)
         return
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for _ in pool.map(_sync_one, paths):
-            pass
+    for _ in _pool.map(_sync_one, paths):
+        pass
 
 
 def _sync_one(path: Path) -> None:
