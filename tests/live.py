@@ -138,15 +138,7 @@ class LiveServer:
         """Until it answers."""
         command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(workers)]
-        command += [
-            "--http1-buffer-size",
-            str(2 << 20),
-            "--blocking-threads",
-            "8",
-            "--log-level",
-            "warning",
-            "registry_site.wsgi:application",
-        ]
+        command += ["--blocking-threads", "8", "--log-level", "warning", "registry_site.wsgi:application"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True

@@ -25,8 +25,6 @@ GRANIAN = {
     "GRANIAN_WORKERS": "2",
     # Each upload, download or waiting agent holds a thread; with few, some slow ones would stop the site.
     "GRANIAN_BLOCKING_THREADS": "64",
-    # Large bodies in large bites: receiving them takes a quarter less time of the processor than with 400 KiB.
-    "GRANIAN_HTTP1_BUFFER_SIZE": str(2 << 20),
     "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
     # Its only warning is about the threads above.
     "GRANIAN_LOG_LEVEL": "error",
