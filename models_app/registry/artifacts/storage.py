@@ -199,8 +199,7 @@ class BlobWriter:
             raise Invalid("size", f"{size} bytes were declared, {stored.size} arrived.")
         if sha256 is not None and sha256.lower() != stored.sha256:
             raise Invalid("sha256", f"The bytes that arrived have the digest {stored.sha256}.")
-        if store().folder is not None:
-            begin_writing(self._file, self._begun, self.size - self._begun)
+        begin_writing(self._file, self._begun, self.size - self._begun)
         self._file.close()
         self._file = None
         self.ended = stored
@@ -267,7 +266,7 @@ def stays(sha256: str, size: int) -> bool:
 
 def begin_writing(file: IO[bytes], start: int, length: int) -> None:
     """Have the system start writing these bytes to the disk, so that fsync finds little left to wait for."""
-    if settings.FSYNC and hasattr(os, "posix_fadvise"):
+    if settings.FSYNC and store().folder is not None and hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
 
 
