@@ -70,7 +70,6 @@ def receive(
     if start + length > limit:
         raise TooLarge(f"A file may have at most {limit} bytes.", limit=limit)
     following.hold_back(folder, number)
-    following.hold_back(folder, number)
     with _locked(folder, fcntl.LOCK_SH):
         if (folder / "done").exists() or not (folder / "data").exists():
             raise _ended()
