@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -327,33 +328,15 @@ def rollback(model: RegisteredModel, *, by: Actor, reason: str) -> StageTransiti
         target.rollback_target = None
     now = timezone.now()
     left = target.stage
+    move = partial(_change, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now)
     # In the event of the move that stands for the whole, not in that of the one it causes.
     facts: dict[str, Any] = {"restored": target.number, "taken_out": current.number}
     if target.stage == Stage.PRODUCTION:
         # It was kept beside its successor: it is still there, only the successor goes.
-        transition = _change(
-            current,
-            to=Stage.ARCHIVED,
-            kind=TransitionKind.ROLLBACK,
-            by=by,
-            reason=reason,
-            at=now,
-            stays=target,
-            **facts,
-        )
+        transition = move(current, to=Stage.ARCHIVED, stays=target, **facts)
     else:
-        transition = _change(
-            target, to=Stage.PRODUCTION, kind=TransitionKind.ROLLBACK, by=by, reason=reason, at=now, **facts
-        )
-        _change(
-            current,
-            to=Stage.ARCHIVED,
-            kind=TransitionKind.ROLLBACK,
-            by=by,
-            reason=reason,
-            at=now,
-            caused_by=transition,
-        )
+        transition = move(target, to=Stage.PRODUCTION, **facts)
+        move(current, to=Stage.ARCHIVED, caused_by=transition)
     _settle(model, now, left, Stage.PRODUCTION, Stage.ARCHIVED)
     return transition
 
