@@ -6,25 +6,24 @@ import hashlib
 import json
 import os
 import shutil
-import tarfile
 import threading
-import time
 import uuid
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections import deque
+from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+from .archive import members
 from .cache import Cache, hash_file
-from .push import in_parallel
-from .transfer import DAMAGED, LOCAL, PIECE, USAGE, Failure, Progress, Server
+from .fetching import SEGMENT, Fetching, Following
+from .push import in_parallel, side_by_side
+from .transfer import DAMAGED, LOCAL, USAGE, Failure, Progress, Server, write_all
 
-SEGMENT = 64 << 20
 # So many small files come as one archive, if it holds little else.
 SMALL, MANY = 4 << 20, 20
-# What killed pulls left is removed after so many seconds.
-LEFT_BEHIND = 86_400
+# Files of an archive are verified and written by so many threads, while so many more may wait for them.
+KEEPERS, WAITING = 2, 4
 NOTHING = hashlib.sha256().hexdigest()
 File = tuple[str, str, int]
 
@@ -71,132 +70,6 @@ def _holds(folder: Path, files: list[File]) -> bool:
         (folder / path).stat().st_size == size and hash_file(folder / path) == sha256
         for path, sha256, size in files
     )
-
-
-@dataclass
-class Fetching:
-    """Bytes on their way into the cache, in segments."""
-
-    sha256: str
-    size: int
-    path: str
-    blob: Path
-    part: Path = field(init=False)
-    left: set[int] = field(default_factory=set)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    held: IO[bytes] | None = None
-
-    def __post_init__(self) -> None:
-        self.part = self.own_part()
-
-    def own_part(self) -> Path:
-        """A place that nobody else writes to."""
-        return self.blob.with_name(f"{self.blob.name}.{uuid.uuid4().hex[:8]}.part")
-
-    @property
-    def notes(self) -> Path:
-        return self.part.with_suffix(".segments")
-
-    def close(self) -> None:
-        """Let others go on with it; what is nobody's is removed."""
-        if self.held is not None:
-            self.held.close()
-        else:
-            self.part.unlink(missing_ok=True)
-            self.notes.unlink(missing_ok=True)
-
-    def open(self) -> None:
-        """Go on where an earlier pull stopped, if no other pull does just now: then alone, from the beginning."""
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        for left in self.blob.parent.glob(f"{self.blob.name}.*.part"):
-            with suppress(FileNotFoundError):
-                if time.time() - left.stat().st_mtime > LEFT_BEHIND:
-                    left.unlink()
-        # Small ones are not worth going on with, and may be more than a process can hold.
-        common = self.blob.with_suffix(".part")
-        self.held = alone(common) if self.size > SEGMENT else None
-        if self.held is not None:
-            self.part = common
-        wanted = set(range(max(-(-self.size // SEGMENT), 1)))
-        done: set[int] = set()
-        with suppress(OSError, ValueError):
-            if self.part.stat().st_size == self.size:
-                done = {int(line) for line in self.notes.read_text().split()}
-        if not done:
-            self.notes.unlink(missing_ok=True)
-            with self.part.open("wb") as file:
-                file.truncate(self.size)
-        self.left = wanted - done
-
-    def length(self, number: int) -> int:
-        return min(SEGMENT, self.size - number * SEGMENT)
-
-
-def alone(path: Path) -> IO[bytes] | None:
-    """The file, made if it is missing, held against other processes till it is closed; None when another holds it, or
-    files cannot be held here.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    try:
-        file = path.open("ab")
-    except OSError:
-        return None
-    with suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Who held it before may have made it the blob meanwhile.
-        if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-            return file
-    file.close()
-    return None
-
-
-class Following(threading.Thread):
-    """Hashes what is longer than a segment while it arrives, each file from its beginning, so that at the end little is
-    left to hash.
-    """
-
-    def __init__(self, files: list[Fetching]) -> None:
-        super().__init__(daemon=True)
-        self._files, self._news, self._over = files, threading.Condition(), False
-        self.digests: dict[str, str] = {}
-
-    def __enter__(self) -> Following:
-        self.start()
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        """Waits for the rest; not when something went wrong."""
-        if kind is not None:
-            self.tell(over=True)
-        self.join()
-
-    def tell(self, *, over: bool = False) -> None:
-        """A segment more is there; or no more will come."""
-        with self._news:
-            self._over |= over
-            self._news.notify_all()
-
-    def run(self) -> None:
-        buffer = memoryview(bytearray(PIECE))
-        for one in self._files:
-            digest = hashlib.sha256()
-            with one.part.open("rb", buffering=0) as file:
-                for number in range(-(-one.size // SEGMENT)):
-                    if not self._is_there(one, number):
-                        return
-                    left = one.length(number)
-                    while left and (count := file.readinto(buffer[: min(left, PIECE)])):
-                        digest.update(buffer[:count])
-                        left -= count
-            self.digests[one.sha256] = digest.hexdigest()
-
-    def _is_there(self, one: Fetching, number: int) -> bool:
-        with self._news:
-            self._news.wait_for(lambda: self._over or number not in one.left)
-            return not self._over
 
 
 class Pull:
@@ -277,10 +150,11 @@ class Pull:
         self.progress.begin("fetching", sum(one.length(number) for one, number in jobs))
         large = [one for one in missing if one.size > SEGMENT]
         with Following(large) as following:
+            segments = iter(jobs)
 
-            def fetch(job: tuple[Fetching, int]) -> None:
-                self._segment(base, *job)
-                following.tell()
+            def fetch(_: object) -> None:
+                with following.next(segments) as (one, number):
+                    self._segment(base, one, number)
 
             in_parallel(self.parallel, fetch, jobs)
         for one in large:
@@ -292,41 +166,53 @@ class Pull:
         by_path = {one.path: one for one in small}
 
         def take(stream: IO[bytes]) -> None:
-            try:
-                with tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE) as archive:
-                    for member in archive:
-                        one = by_path.get(member.name)
-                        content = archive.extractfile(member) if one is not None and member.isfile() else None
-                        if one is None or content is None or member.size != one.size:
-                            continue
-                        data = content.read()
-                        one.part.parent.mkdir(parents=True, exist_ok=True)
-                        one.part.write_bytes(data)
-                        self._verify(one, hashlib.sha256(data).hexdigest())
-                        del by_path[one.path]
-                        self.fetched += one.size
-                        self.progress.add(one.size)
-            except tarfile.TarError as error:
-                raise OSError(f"the archive broke off: {error}") from error
+            free = [memoryview(bytearray(SMALL)) for _ in range(KEEPERS + WAITING)]
+            keeping: deque[Future[memoryview]] = deque()
+            with side_by_side(KEEPERS) as pool:
+                for path, size, forward in members(stream):
+                    one = by_path.get(path)
+                    if one is None or size != one.size:
+                        continue
+                    buffer = free.pop() if free else keeping.popleft().result()
+                    forward.readinto(buffer[:size])
+                    keeping.append(pool.submit(self._keep, one, buffer))
+                    del by_path[path]
+                for kept in keeping:
+                    kept.result()
 
         self.server.stream(f"{base.removesuffix('/files')}/archive.tar", take)
 
+    def _keep(self, one: Fetching, buffer: memoryview) -> memoryview:
+        """Verify and write what is in the buffer, and give it back."""
+        data = buffer[: one.size]
+        one.part.parent.mkdir(parents=True, exist_ok=True)
+        with one.part.open("wb", buffering=0) as file:
+            write_all(file, data)
+        self._verify(one, hashlib.sha256(data).hexdigest())
+        with self._lock:
+            self.fetched += one.size
+        self.progress.add(one.size)
+        return buffer
+
     def _segment(self, base: str, one: Fetching, number: int) -> None:
-        whole, length, digest = one.size <= SEGMENT, one.length(number), NOTHING
+        length, digest = one.length(number), NOTHING
         if one.size:
+
+            def told(count: int) -> None:
+                with self._lock:
+                    self.fetched += count
+                self.progress.add(count)
+
             with one.part.open("r+b", buffering=0) as file:
-                path, start = f"{base}/{quote(one.path)}", number * SEGMENT
-                digest = self.server.fetch(path, start=start, length=length, whole=whole, into=file)
-            with self._lock:
-                self.fetched += length
-            self.progress.add(length)
-        if whole:
+                file.seek(number * SEGMENT)
+                path = f"{base}/{quote(one.path)}"
+                digest = self.server.fetch(
+                    path, length=length, whole=one.size <= SEGMENT, into=file, told=told
+                )
+        if one.size <= SEGMENT:
             self._verify(one, digest)
-            return
-        with one.lock:
-            one.left.discard(number)
-            with one.notes.open("a") as notes:
-                notes.write(f"{number}\n")
+        else:
+            one.note(number)
 
     def _verify(self, one: Fetching, digest: str) -> None:
         one.notes.unlink(missing_ok=True)

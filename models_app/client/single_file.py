@@ -11,6 +11,8 @@ MODULES = (
     "cache",
     "ci",
     "push",
+    "archive",
+    "fetching",
     "pull",
     "command",
     "agent_state",

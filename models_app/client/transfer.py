@@ -168,13 +168,18 @@ class Server:
         """Seconds after which the last answer to this thread said to ask again."""
         return getattr(self._local, "pause", 0.0)
 
-    def fetch(self, path: str, *, start: int, length: int, whole: bool, into: IO[bytes]) -> str:
-        """Bytes of a file into `into` from `start`. `whole` asks without a range, and returns their digest."""
+    def fetch(
+        self, path: str, *, length: int, whole: bool, into: IO[bytes], told: Callable[[int], None]
+    ) -> str:
+        """Bytes of a file to where `into` stands; goes on where a connection was lost. `whole` asks without a range.
+        Tells of each piece that is there, and returns the digest of all.
+        """
+        start, digest, left = into.tell(), hashlib.sha256(), length
 
-        def once() -> str:
-            into.seek(start)
-            digest, left = hashlib.sha256(), length
-            headers = {} if whole else {"Range": f"bytes={start}-{start + length - 1}"}
+        def once() -> None:
+            nonlocal left
+            ranged = not whole or left < length
+            headers = {"Range": f"bytes={start + length - left}-{start + length - 1}"} if ranged else {}
             url, token = f"{self.url}/api/v1/{path}", True
             for _ in range(3):
                 with self._response("GET", url, None, dict(headers), token=token) as response:
@@ -182,20 +187,22 @@ class Server:
                         url, token = urljoin(url, response.headers.get("Location", "")), False
                         response.read()
                         continue
-                    if response.status != (200 if whole else 206):
+                    if response.status != (206 if ranged else 200):
                         raise _refusal(response, response.read(PIECE))
                     buffer = memoryview(bytearray(PIECE))
                     while left and (count := response.readinto(buffer[: min(left, PIECE)])):
-                        into.write(buffer[:count])
+                        write_all(into, buffer[:count])
                         if whole:
                             digest.update(buffer[:count])
                         left -= count
+                        told(count)
                     if left:
                         raise _Again("the connection was lost")
-                    return digest.hexdigest() if whole else ""
+                    return
             raise Failure("The registry redirects in circles.", NETWORK)
 
-        return self._repeat(once)
+        self._repeat(once)
+        return digest.hexdigest() if whole else ""
 
     def status(self, url: str) -> int:
         """What an address anywhere answers, asked once and without the token; redirects are not followed."""
@@ -327,6 +334,15 @@ def _refusal(response: http.client.HTTPResponse, content: bytes) -> Exception:
 def _retry_after(response: http.client.HTTPResponse) -> float:
     pause = response.headers.get("Retry-After", "")
     return float(pause) if pause.isdigit() and int(pause) <= 60 else 0.0
+
+
+def write_all(file: IO[bytes], data: memoryview) -> None:
+    """All of it: a file without a buffer may take less at once. Raises Failure when the disk does not take it."""
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError as error:
+        raise Failure(f"{file.name} cannot be written: {error.strerror}.", LOCAL) from error
 
 
 class Progress:
