@@ -16,7 +16,6 @@ from typing import IO
 from .transfer import LOCAL, PIECE, Failure
 
 SEGMENT = 64 << 20
-# Who fetches waits when so many bytes are there to be hashed.
 # So many segments are fetched or wait to be hashed, as long as hashing waits less than so many seconds for the next.
 FEW, SHORTLY = 2, 0.2
 # What killed pulls left is removed after so many seconds.

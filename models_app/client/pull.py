@@ -189,25 +189,22 @@ class Pull:
         with one.part.open("wb", buffering=0) as file:
             write_all(file, data)
         self._verify(one, hashlib.sha256(data).hexdigest())
-        with self._lock:
-            self.fetched += one.size
-        self.progress.add(one.size)
+        self._arrived(one.size)
         return buffer
+
+    def _arrived(self, count: int) -> None:
+        with self._lock:
+            self.fetched += count
+        self.progress.add(count)
 
     def _segment(self, base: str, one: Fetching, number: int) -> None:
         length, digest = one.length(number), NOTHING
         if one.size:
-
-            def told(count: int) -> None:
-                with self._lock:
-                    self.fetched += count
-                self.progress.add(count)
-
             with one.part.open("r+b", buffering=0) as file:
                 file.seek(number * SEGMENT)
                 path = f"{base}/{quote(one.path)}"
                 digest = self.server.fetch(
-                    path, length=length, whole=one.size <= SEGMENT, into=file, told=told
+                    path, length=length, whole=one.size <= SEGMENT, into=file, told=self._arrived
                 )
         if one.size <= SEGMENT:
             self._verify(one, digest)
