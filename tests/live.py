@@ -138,7 +138,15 @@ class LiveServer:
         """Until it answers."""
         command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(workers)]
-        command += ["--blocking-threads", "8", "--log-level", "warning", "registry_site.wsgi:application"]
+        command += [
+            "--blocking-threads",
+            "8",
+            "--http1-buffer-size",
+            "131072",
+            "--log-level",
+            "warning",
+            "registry_site.wsgi:application",
+        ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
@@ -216,12 +224,51 @@ class LiveServer:
         self.stop()
 
 
+_WORKS = """
+from django.core.management import call_command
+call_command("run_worker")
+"""
+
+
+class Worker:
+    """The background worker of a live server in a process of its own; `first` is Python that runs before each start."""
+
+    def __init__(self, live: LiveServer, *, first: str = "") -> None:
+        self._live, self._first = live, first
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        source = f"import django\ndjango.setup()\n{self._first}\n{_WORKS}"
+        with self._live.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", source],
+                env=self._live.environment,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
 @contextmanager
-def serve(template: Template, home: Path) -> Iterator[LiveServer]:
-    """A started server on a fresh copy of the template."""
+def serve(template: Template, home: Path, **environment: str) -> Iterator[LiveServer]:
+    """A started server on a fresh copy of the template, with these settings."""
     home.mkdir(parents=True, exist_ok=True)
     with template.copy() as database_url:
         server = LiveServer(template, home, database_url)
+        server.environment |= environment
         try:
             server.start()
             yield server

@@ -33,6 +33,7 @@ BUNDLE_BYTES = 32 << 20
 # Larger files are hashed while they are sent; so many at once.
 UNSAID_FROM = 64 << 20
 HASHED_AT_ONCE = 2
+# Seconds between looks, at most and at least; in between a tenth of what it took so far.
 LOOK_EVERY = 3.0
 FIRST_LOOK = 0.2
 # How long the registry may take to read a file again that went to its store: seconds, and bytes per second.
@@ -322,7 +323,8 @@ class Push:
 
     def _complete(self, path: str, some: list[str], files: dict[str, Local]) -> None:
         """Have them put together, and wait while the registry still reads them."""
-        left, last, since, pause, trouble, told = len(some), 0, time.monotonic(), FIRST_LOOK, "", ""
+        left, last, trouble, told = len(some), 0, "", ""
+        began = since = time.monotonic()
 
         def ask() -> None:
             nonlocal left, trouble
@@ -346,8 +348,7 @@ class Push:
                     f"{trouble or 'Does its worker run?'} Push again: it goes on there.",
                     NETWORK,
                 )
-            time.sleep(pause)
-            pause = min(pause * 1.5, LOOK_EVERY)
+            time.sleep(min(max(FIRST_LOOK, (time.monotonic() - began) / 10), LOOK_EVERY))
             self._watched([files[sha256] for sha256 in some], ask)
 
     def _watched(self, files: list[Local], work: Callable[[], object]) -> None:

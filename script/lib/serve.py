@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # Measured on two cores; the environment may say otherwise (granian reads GRANIAN_* itself).
 GRANIAN = {
     "GRANIAN_INTERFACE": "wsgi",
+    "GRANIAN_HTTP1_BUFFER_SIZE": "131072",
     "GRANIAN_HTTP": "1",
     "GRANIAN_WEBSOCKETS": "false",
     "GRANIAN_WORKERS": "2",

@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 
 import httpx
 import pytest
 
 from tests.agents import AgentProcess, Team, until
-from tests.live import ROOT
+from tests.live import Worker
 
 # Claims and leases under competition are tried on both databases in tests/registry/test_deployments.py.
 pytestmark = pytest.mark.sqlite_is_enough
@@ -55,27 +53,6 @@ for model in RegisteredModel.objects.all():
     assert model.running.get().version_number == found[model.name]
 print(json.dumps(found))
 """
-
-
-class Worker:
-    """The background worker, which hands on events and watches deployments."""
-
-    def __init__(self, live) -> None:
-        self.live, self.process = live, None
-
-    def start(self) -> None:
-        with self.live.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "run_worker"],
-                env=self.live.environment,
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-            )
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 class Steady:

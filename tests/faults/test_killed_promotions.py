@@ -9,9 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +17,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from tests.live import Worker
 from tests.receiver import Receiver, receiver
 
 PROMOTIONS = int(os.environ.get("PROMOTIONS", "6"))
@@ -48,13 +46,11 @@ for _ in range({count}):
     builders.complete_version(model, by=bob)
 """
 # Whoever starts a worker after a kill waits a minute till what the killed one had in hand is free; here it has passed.
-WORKER = """
-from django.core.management import call_command
+FREE = """
 from django.utils import timezone
 from models_app.models import *
 DeliveryLane.objects.exclude(claim="").update(claim="", not_before=timezone.now())
 """
-GOES_ON = 'call_command("run_worker")'
 FACTS = """
 from models_app.tasks import deliveries, dispatcher
 while dispatcher.dispatch() + deliveries.deliver():
@@ -71,27 +67,6 @@ print(json.dumps({{
     "audited": [[one.verb, one.after["deployment"]] for one in written],
 }}))
 """
-
-
-class Worker:
-    """run_worker in a process of its own."""
-
-    def __init__(self, live) -> None:
-        self._live = live
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        source = f"import django\ndjango.setup()\n{WORKER}{GOES_ON}"
-        with self._live.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", source], env=self._live.environment, stdout=log, stderr=log
-            )
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
 
 class Until:
@@ -208,7 +183,7 @@ def test_one_is_live_and_everything_is_told(live):
     chance = random.Random(PROMOTIONS)
     last = PROMOTIONS + 1 if (PROMOTIONS + 1) % CRASHES else PROMOTIONS + 2
     live.environment |= {"MODELRY_OUTBOUND_ALLOW": "127.0.0.1", "MODELRY_WEBHOOK_SCHEMES": "http"}
-    worker, threads, done = Worker(live), Until(), []
+    worker, threads, done = Worker(live, first=FREE), Until(), []
     with receiver() as told:
         live.python(source=PREPARE.format(url=told.url, events=EVENTS, count=last))
         worker.start()
@@ -232,7 +207,7 @@ def test_one_is_live_and_everything_is_told(live):
         finally:
             worker.kill()
             threads.end()
-        facts = json.loads(live.python(source=WORKER + FACTS.format(events=EVENTS)).splitlines()[-1])
+        facts = json.loads(live.python(source=FREE + FACTS.format(events=EVENTS)).splitlines()[-1])
 
     assert facts["production"] == [last]
     assert facts["waiting"] == 0

@@ -1,7 +1,7 @@
 """Files that went to a store which cannot vouch for them: the worker reads them, and only then do they count.
 
 Each row of an upload session that waits is read by one worker, who says every while that it is alive; when it is not,
-or the store did not answer, another takes over.
+another takes over. When the store does not answer, whoever comes first tries again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from models_app.registry.errors import Invalid, NotFound, TooLarge, Unavailable
 from . import arrivals, upload_sessions
 from .blobs import StoredFile
 
-# A worker that said nothing for so long is dead; a store that did not answer is asked again after it.
+# A worker that said nothing for so long is dead.
 SILENT = timedelta(minutes=2)
+# A store that did not answer is asked again after it.
+AGAIN = timedelta(seconds=10)
 SAID_EVERY = 20.0
 
 Stop = Callable[[], bool]
@@ -54,7 +56,9 @@ def verify_next(*, stop: Stop = lambda: False) -> bool:
     except _Stopped:
         UploadFile.objects.filter(pk=file.pk, worker_at=file.worker_at).update(worker_at=None)
     except Unavailable as error:
-        UploadFile.objects.filter(pk=file.pk).update(trouble=str(error)[:500])
+        again = timezone.now() - SILENT + AGAIN
+        mine = UploadFile.objects.filter(pk=file.pk, worker_at=file.worker_at)
+        mine.update(trouble=str(error)[:500], worker_at=again)
         raise
     except Invalid as error:
         upload_sessions.begin_anew(file, refusal=error.problems[0].message)

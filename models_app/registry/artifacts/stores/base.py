@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ ATTEMPTS = 3
 CLOCKS_APART = 5
 # How much of a file one request asks of a store whose library does not stream.
 PIECE = 4 << 20
+# Small requests to stores at once, of all callers in this process.
+_pool = ThreadPoolExecutor(8, "store")
 
 
 class Readable(Protocol):
@@ -175,13 +178,27 @@ class DirectStore(Store):
         return True
 
     def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
-        for path, key, stored in whole:
-            there = self.measure_again(key, stored, again)
-            if there is not None and there != stored.size:
-                self.remove(key)
-            if there != stored.size:
-                self._send(path, key, stored)
+        # Many small files would mostly wait for answers one after the other; large ones go in pieces side by side.
+        there = list(_pool.map(self.measure, [key for _, key, _ in whole]))
+        small: list[Future[None]] = []
+        for (path, key, stored), size in zip(whole, there, strict=True):
+            if size == stored.size:
+                size = self.measure_again(key, stored, again)
+            if size == stored.size:
+                continue
+            if stored.size > PIECE:
+                self._replace(path, key, stored, there=size)
+            else:
+                small.append(_pool.submit(self._replace, path, key, stored, there=size))
+        for sent in small:
+            sent.result()
+        for path, _, _ in whole:
             path.unlink(missing_ok=True)
+
+    def _replace(self, path: Path, key: str, stored: StoredBytes, *, there: int | None) -> None:
+        if there is not None:
+            self.remove(key)
+        self._send(path, key, stored)
 
     @abstractmethod
     def _send(self, path: Path, key: str, stored: StoredBytes) -> None:
