@@ -1,6 +1,7 @@
 """How fast the command-line client pushes and pulls, against the bare limit with the same files in the same run.
 
-    python benchmarks/push_pull.py [--gib 1] [--many 1000] [--small 1000] [--runs 1] [--mlflow] [--s3]
+    python benchmarks/push_pull.py [--gib 1] [--many 1000] [--small 1000] [--kinds large …] [--runs 1]
+        [--mlflow] [--s3]
 
 Starts a server of its own with a fresh folder on a free loopback port: one large file, many files of 1 MiB, small files
 of 1 KiB. For each: the bare limit (cp + sha256, and the same with what cp wrote forced to the disk as a registry has to),
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -42,6 +44,7 @@ from tests.migrated import Original
 from tests.storage.servers import BUCKET, OWNER, SeaweedFS
 
 SIDE_BY_SIDE = 4
+KINDS = ("large", "many", "small")
 
 
 class Client:
@@ -155,7 +158,8 @@ def one_run(
     client: Client, folder: Path, source: Path, store: SeaweedFS | None, mlflow: originals.Original | None
 ) -> Iterator[tuple[str, float]]:
     yield from limit_on_disk(source, folder) if store is None else limit_at_store(source, folder, store)
-    name, cache = f"risk/{source.name}", folder / "cache"
+    # A model of its own: a new version of one is hashed before it is sent, as much of it may be there.
+    name, cache = f"risk/{source.name}-{secrets.token_hex(4)}", folder / "cache"
     warm_up(folder, room_for(source))
     push, _ = client(cache, "push", str(source), "--model", name, "--create")
     yield "push", push
@@ -209,6 +213,7 @@ def main() -> None:
     options.add_argument("--gib", type=float, default=1.0)
     options.add_argument("--many", type=int, default=1000)
     options.add_argument("--small", type=int, default=1000)
+    options.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     options.add_argument("--runs", type=int, default=1)
     options.add_argument("--mlflow", action="store_true")
     options.add_argument("--s3", action="store_true")
@@ -218,7 +223,7 @@ def main() -> None:
         store = SeaweedFS(folder / "seaweed", volume_mb=1024) if chosen.s3 else None
         with servers(folder, store, mlflow=chosen.mlflow) as (live, watching, original):
             client = Client(live)
-            for kind in ("large", "many", "small"):
+            for kind in chosen.kinds:
                 took: dict[str, list[float]] = defaultdict(list)
                 for _ in range(chosen.runs):
                     source = make(folder, kind, chosen)
