@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from models_app.registry.artifacts import arrivals, storage
 from models_app.registry.artifacts.arrivals import Way
+from models_app.registry.artifacts.stores.base import StoredBytes
 from models_app.registry.errors import Damaged, Invalid, NotFound
 
 CONTENT = bytes(range(256)) * 1000
@@ -41,6 +42,24 @@ def waiting():
 
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
+
+
+def test_many_at_once(place, tmp_path):
+    store, said = storage.store(), []
+    here, short, large = b"here before", b"cut short", os.urandom(5 * MIB)
+    contents = [here, short, large, b"twice", b"twice", *(bytes([n]) * n for n in range(30))]
+    put(here)
+    key = storage.blob_name(sha256(short))
+    store.bring(io.BytesIO(short[:3]), key, StoredBytes(sha256(short[:3]), 3))
+    whole = []
+    for number, content in enumerate(contents):
+        path = tmp_path / f"{number}.part"
+        path.write_bytes(content)
+        whole.append((path, storage.blob_name(sha256(content)), StoredBytes(sha256(content), len(content))))
+    store.keep(whole, again=said.append)
+    assert {storage.read(sha256(content), limit=6 * MIB) for content in contents} == set(contents)
+    assert (said[0], set(said) <= {sha256(here), sha256(b"twice")}) == (sha256(here), True)
+    assert list(tmp_path.glob("*.part")) == []
 
 
 def test_bytes_by_digest(place):
