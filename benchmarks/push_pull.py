@@ -28,6 +28,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,11 @@ from botocore.config import Config
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.transfer import PIECE, Memory, copy_and_hash, make_file, warm_up
+from benchmarks.transfer import PIECE, Memory, copy_and_hash, make_file, timed, warm_up
 from tests import originals
 from tests.live import LiveServer, Template, Worker, collect_static, serve
 from tests.migrated import Original
-from tests.storage.servers import BUCKET, OWNER, SeaweedFS
+from tests.storage.servers import BUCKET, SeaweedFS
 
 SIDE_BY_SIDE = 4
 KINDS = ("large", "many", "small")
@@ -95,12 +96,6 @@ def through_mlflow(server: originals.Original, source: Path, target: Path) -> tu
     return sent, received
 
 
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def copied(source: Path, target: Path, *, forced: bool) -> None:
     target.mkdir()
     for path in source.iterdir():
@@ -113,7 +108,7 @@ def copied(source: Path, target: Path, *, forced: bool) -> None:
 def limit_on_disk(source: Path, folder: Path) -> Iterator[tuple[str, float]]:
     for name, forced in (("forced", True), ("bare up", False)):
         warm_up(folder, room_for(source))
-        yield name, timed(lambda: copied(source, folder / "copy", forced=forced))  # noqa: B023
+        yield name, timed(partial(copied, source, folder / "copy", forced=forced))[0]
         shutil.rmtree(folder / "copy")
 
 
@@ -129,7 +124,7 @@ def limit_at_store(source: Path, folder: Path, store: SeaweedFS) -> Iterator[tup
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
 
         def each(work: Callable[[Path], object]) -> float:
-            return timed(lambda: list(pool.map(work, paths)))
+            return timed(lambda: list(pool.map(work, paths)))[0]
 
         yield "bare up", each(lambda path: s3.upload_file(str(path), BUCKET, path.name))
         warm_up(folder, room_for(source))
@@ -183,13 +178,9 @@ def servers(
     folder: Path, store: SeaweedFS | None, *, mlflow: bool
 ) -> Iterator[tuple[LiveServer, dict[str, Memory], originals.Original | None]]:
     template = Template(folder, collect_static(folder), Original(folder, os.environ.get("DATABASE_URL", "")))
-    settings: dict[str, str] = {}
     if store:
         store.start()
-        settings["MODELRY_ARTIFACTS"] = (
-            f"s3://{BUCKET}/registry?endpoint_url={store.url}&region=us-east-1&addressing_style=path"
-        )
-        settings["AWS_ACCESS_KEY_ID"], settings["AWS_SECRET_ACCESS_KEY"] = OWNER
+    settings = store.settings("registry") if store else {}
     other = originals.started(folder / "mlflow") if mlflow else nullcontext()
     with serve(template, folder / "home", **settings) as live, other as original:
         worker = Worker(live)

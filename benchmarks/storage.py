@@ -42,6 +42,7 @@ from botocore.config import Config
 from django.conf import settings
 from django.test.utils import override_settings
 
+from benchmarks.transfer import timed
 from models_app.client.pull import SEGMENT
 from models_app.registry.artifacts import arrivals, storage
 from tests.storage.servers import BUCKET, SeaweedFS
@@ -127,25 +128,19 @@ def read_through(sha256: str, size: int, target: Path) -> None:
             file.write(piece)
 
 
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def one_run(server: SeaweedFS, folder: Path, size: int) -> dict[str, float]:
     client = boto3.client("s3", **server.keys(), config=Config(s3={"addressing_style": "path"}))
     source, target = folder / "source.bin", folder / "target.bin"
     took: dict[str, float] = {}
 
     def fetched(name: str, work: Callable[[], object]) -> None:
-        took[name] = timed(work)
+        took[name] = timed(work)[0]
         if digest_of(target) != digest_of(source):
             raise SystemExit(f"{name}: what came back is not what was sent.")
         target.unlink()
 
     make_file(source, size)
-    took["upload_file"] = timed(lambda: client.upload_file(str(source), BUCKET, "bare"))
+    took["upload_file"] = timed(lambda: client.upload_file(str(source), BUCKET, "bare"))[0]
     fetched("download_file", lambda: client.download_file(BUCKET, "bare", str(target)))
     client.delete_object(Bucket=BUCKET, Key="bare")
     make_file(source, size)
@@ -156,7 +151,7 @@ def one_run(server: SeaweedFS, folder: Path, size: int) -> dict[str, float]:
     storage.delete(sha256)
     make_file(source, size)
     sha256 = digest_of(source)
-    took["through, up"] = timed(lambda: write_through(source))
+    took["through, up"] = timed(lambda: write_through(source))[0]
     fetched("through, down", lambda: read_through(sha256, size, target))
     storage.delete(sha256)
     return took

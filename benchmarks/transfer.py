@@ -122,6 +122,7 @@ def download(live: LiveServer, number: int, target: Path | None) -> None:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:
+    """Seconds that it took, and what it gave."""
     start = time.perf_counter()
     result = work()
     return time.perf_counter() - start, result

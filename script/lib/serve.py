@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # Measured on two cores; the environment may say otherwise (granian reads GRANIAN_* itself).
 GRANIAN = {
     "GRANIAN_INTERFACE": "wsgi",
-    "GRANIAN_HTTP1_BUFFER_SIZE": "131072",
     "GRANIAN_HTTP": "1",
+    # A fast upload holds several times this; more of it is hardly faster.
+    "GRANIAN_HTTP1_BUFFER_SIZE": "131072",
     "GRANIAN_WEBSOCKETS": "false",
     "GRANIAN_WORKERS": "2",
     # Each upload, download or waiting agent holds a thread; with few, some slow ones would stop the site.

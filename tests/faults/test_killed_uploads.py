@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.live import ROOT, LiveServer, Worker, serve
-from tests.storage.servers import BUCKET, OWNER, SeaweedFS
+from tests.storage.servers import SeaweedFS
 
 # What another database could answer differently is killed around in test_killed_promotions.py.
 pytestmark = [pytest.mark.sqlite_is_enough, pytest.mark.long]
@@ -119,9 +119,7 @@ def store(tmp_path) -> Iterator[SeaweedFS]:
 
 @pytest.fixture
 def live_at_store(live_template, tmp_path, store) -> Iterator[LiveServer]:
-    where = f"s3://{BUCKET}/killed?endpoint_url={store.url}&region=us-east-1&addressing_style=path"
-    keys = {"AWS_ACCESS_KEY_ID": OWNER[0], "AWS_SECRET_ACCESS_KEY": OWNER[1]}
-    with serve(live_template, tmp_path / "home", MODELRY_ARTIFACTS=where, **keys) as server:
+    with serve(live_template, tmp_path / "home", **store.settings("killed")) as server:
         yield server
 
 

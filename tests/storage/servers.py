@@ -184,6 +184,14 @@ class SeaweedFS(Server):
     def storage(self, prefix: str, account: tuple[str, str] = OWNER) -> dict[str, object]:
         return s3_at(self.url, prefix, account)
 
+    def settings(self, prefix: str) -> dict[str, str]:
+        """The environment of a server that keeps its artifacts there."""
+        return {
+            "MODELRY_ARTIFACTS": f"s3://{BUCKET}/{prefix}?endpoint_url={self.url}&region=us-east-1&addressing_style=path",
+            "AWS_ACCESS_KEY_ID": OWNER[0],
+            "AWS_SECRET_ACCESS_KEY": OWNER[1],
+        }
+
 
 def s3_at(url: str, prefix: str = "", account: tuple[str, str] = OWNER) -> dict[str, object]:
     """An entry of STORAGES."""

@@ -54,11 +54,10 @@ def verify_next(*, stop: Stop = lambda: False) -> bool:
         stored = arrivals.finish(upload_sessions.arrival_of(file), told=_Alive(file, stop))
         upload_sessions.claim(file.session_id, [StoredFile(file.path, stored.sha256, stored.size)])
     except _Stopped:
-        UploadFile.objects.filter(pk=file.pk, worker_at=file.worker_at).update(worker_at=None)
+        _mine(file).update(worker_at=None)
     except Unavailable as error:
         again = timezone.now() - SILENT + AGAIN
-        mine = UploadFile.objects.filter(pk=file.pk, worker_at=file.worker_at)
-        mine.update(trouble=str(error)[:500], worker_at=again)
+        _mine(file).update(trouble=str(error)[:500], worker_at=again)
         raise
     except Invalid as error:
         upload_sessions.begin_anew(file, refusal=error.problems[0].message)
@@ -67,10 +66,15 @@ def verify_next(*, stop: Stop = lambda: False) -> bool:
     return True
 
 
+def _mine(file: UploadFile) -> QuerySet[UploadFile]:
+    """The row, unless another worker took it since we read it."""
+    return UploadFile.objects.filter(pk=file.pk, worker_at=file.worker_at)
+
+
 def _take() -> UploadFile | None:
     while (file := _waiting().order_by("verifying_at", "pk").first()) is not None:
         now = timezone.now()
-        if UploadFile.objects.filter(pk=file.pk, worker_at=file.worker_at).update(worker_at=now):
+        if _mine(file).update(worker_at=now):
             file.worker_at = now
             return file
     return None
@@ -87,7 +91,6 @@ class _Alive:
             raise _Stopped
         if time.monotonic() - self._said > SAID_EVERY:
             self._said, now = time.monotonic(), timezone.now()
-            mine = UploadFile.objects.filter(pk=self._file.pk, worker_at=self._file.worker_at)
-            if not mine.update(worker_at=now):
+            if not _mine(self._file).update(worker_at=now):
                 raise _Stopped
             self._file.worker_at = now

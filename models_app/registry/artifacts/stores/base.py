@@ -142,9 +142,8 @@ class Store(ABC):
     def measure(self, key: str) -> int | None:
         """The size of what is there; None for nothing. Raises Unavailable."""
 
-    def measure_again(self, key: str, stored: StoredBytes, again: Again) -> int | None:
-        """As `measure`; bytes of that size are there to stay. Raises Unavailable."""
-        there = self.measure(key)
+    def measure_again(self, key: str, stored: StoredBytes, again: Again, *, there: int | None) -> int | None:
+        """As `measure`, which said `there`; bytes of that size are there to stay. Raises Unavailable."""
         if there != stored.size:
             return there
         again(stored.sha256)
@@ -182,8 +181,7 @@ class DirectStore(Store):
         there = list(_pool.map(self.measure, [key for _, key, _ in whole]))
         small: list[Future[None]] = []
         for (path, key, stored), size in zip(whole, there, strict=True):
-            if size == stored.size:
-                size = self.measure_again(key, stored, again)
+            size = self.measure_again(key, stored, again, there=size)
             if size == stored.size:
                 continue
             if stored.size > PIECE:

@@ -36,7 +36,7 @@ class DiskStore(FileSystemStorage, Store):
         _sync([path for path, _, _ in whole])
         folders: set[Path] = set()
         for path, key, stored in whole:
-            there = self.measure_again(key, stored, again) == stored.size
+            there = self.measure_again(key, stored, again, there=self.measure(key)) == stored.size
             folders.update(_move_into_place(path, self.root / key, there=there))
         _sync(folders)
 

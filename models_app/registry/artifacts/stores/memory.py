@@ -18,7 +18,7 @@ class MemoryStore(InMemoryStorage, Store):
 
     def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
         for path, key, stored in whole:
-            if self.measure_again(key, stored, again) != stored.size:
+            if self.measure_again(key, stored, again, there=self.measure(key)) != stored.size:
                 self.delete(key)
                 self.save(key, ContentFile(path.read_bytes()))
             path.unlink(missing_ok=True)
