@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from models_app.http.ranges import ANYTHING, TYPES, send_blob, send_version
 from models_app.models import ManifestEntry, ModelVersion
 from models_app.registry.access import get_version
+from models_app.registry.artifacts import manifests
 from models_app.registry.errors import NotFound
 
 from . import fields
@@ -102,7 +103,7 @@ class FileDownload(Door):
     )
     def get(self, request: Any, name: str, revision: str, path: str) -> Any:
         version = get_version(name, revision, by=self.actor)
-        entry = ManifestEntry.objects.filter(manifest=version.manifest_id, path=path).first()
+        entry = manifests.entry(version.manifest_id, path)
         if entry is None:
             raise NotFound(f"{version} has no such file.", next_step="List its files.")
         return send_blob(

@@ -9,11 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 
 from models_app.models import (
     Membership,
-    ModelRedirect,
     ModelVersion,
     RegisteredModel,
     Role,
@@ -26,7 +25,7 @@ from models_app.models import (
 
 from .errors import Forbidden, Invalid, NotFound, TeamUnclear, Unauthenticated
 from .names import split_name
-from .prepared import Prepared
+from .prepared import Prepared, PreparedInstances
 
 if TYPE_CHECKING:
     from models_app.models.catalog import ModelVersionQuerySet, RegisteredModelQuerySet
@@ -340,14 +339,23 @@ def versions_for(actor: Actor) -> ModelVersionQuerySet:
     return ModelVersion.objects.readable_in(actor.readable_teams).select_related("model__team")
 
 
+def _whole_models() -> RegisteredModelQuerySet:
+    return RegisteredModel.objects.order_by().select_related(
+        "team", "owner", "newest", "newest_staging", "newest_production"
+    )
+
+
+_MODEL_NAMED = PreparedInstances(lambda name: _whole_models().filter(name=name), str)
+_MODEL_ONCE_NAMED = PreparedInstances(lambda name: _whole_models().filter(former_names__name=name), str)
+
+
 def get_model(name: str, *, by: Actor, right: Right = Right.READ) -> RegisteredModel:
     """The model of that name or former name. Raises NotFound when absent or unreadable, Forbidden without the right."""
-    readable = models_for(by).select_related("team", "owner", "newest", "newest_staging", "newest_production")
-    model = readable.filter(name=name).first()
-    if model is None:
-        former = ModelRedirect.objects.filter(name=name).values_list("model_id", flat=True).first()
-        model = readable.filter(pk=former).first() if former else None
-    if model is None:
+    require_reading(by)
+    model = _MODEL_NAMED.one(name)
+    if model is None or not may_read(by, model.visibility, model.team_id):
+        model = _MODEL_ONCE_NAMED.one(name)
+    if model is None or not may_read(by, model.visibility, model.team_id):
         raise NotFound(
             f"There is no model “{name}” that you may see.", next_step="Search for it, or ask its team."
         )
@@ -376,9 +384,8 @@ def get_version(name: str, revision: str | int, *, by: Actor, right: Right = Rig
     return version
 
 
-def find_revision(model: RegisteredModel, revision: str) -> ModelVersion | None:
-    """The version a revision names within a model, or None."""
-    versions = ModelVersion.objects.filter(model=model).select_related(
+def _whole_versions() -> ModelVersionQuerySet:
+    return ModelVersion.objects.order_by().select_related(
         "model__team",
         "model__owner",
         "owner",
@@ -388,15 +395,36 @@ def find_revision(model: RegisteredModel, revision: str) -> ModelVersion | None:
         "rollback_target",
         "run__experiment",
     )
+
+
+def _newest(found: ModelVersionQuerySet) -> ModelVersionQuerySet:
+    # Only the inner query is ordered: of wide rows that costs more than finding them.
+    return _whole_versions().filter(pk=Subquery(found.newest_first().values("pk")[:1]))
+
+
+_NUMBERED = PreparedInstances(
+    lambda model, number: _whole_versions().filter(model=model, number=number), int, int
+)
+_NEWEST = PreparedInstances(lambda model: _newest(ModelVersion.objects.filter(model=model)), int)
+_NEWEST_IN = PreparedInstances(
+    lambda model, stage: _newest(ModelVersion.objects.filter(model=model).in_stage(stage)), int, str
+)
+_ALIASED = PreparedInstances(
+    lambda model, alias: _whole_versions().filter(aliases__name=alias, aliases__model=model), int, str
+)
+
+
+def find_revision(model: RegisteredModel, revision: str) -> ModelVersion | None:
+    """The version a revision names within a model, or None."""
     if revision.isascii() and revision.isdigit():
         # Python refuses to read thousands of digits.
         number = int(revision) if len(revision) <= 10 else 0
-        return versions.filter(number=number).first() if 0 < number < 2**31 else None
+        return _NUMBERED.one(model.pk, number) if 0 < number < 2**31 else None
     if revision == "latest":
-        return versions.newest_first().first()
+        return _NEWEST.one(model.pk)
     if revision in Stage.values:
-        return versions.in_stage(revision).newest_first().first()
-    return versions.filter(aliases__name=revision, aliases__model=model).first()
+        return _NEWEST_IN.one(model.pk, revision)
+    return _ALIASED.one(model.pk, revision)
 
 
 def parse_revision(text: str) -> tuple[str, str | None]:

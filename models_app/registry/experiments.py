@@ -45,7 +45,7 @@ def experiments_for(actor: Actor) -> QuerySet[Experiment]:
     return Experiment.objects.filter(readable(actor)).select_related("team")
 
 
-_OF_ID = PreparedInstances(Experiment, lambda number: Experiment.objects.filter(pk=number).order_by(), int)
+_OF_ID = PreparedInstances(lambda number: Experiment.objects.filter(pk=number).order_by(), int)
 
 
 def find(number: int, *, by: Actor) -> Experiment | None:

@@ -35,12 +35,10 @@ MAX_ALIAS = 255
 
 
 _LOCKED = PreparedInstances(
-    RegisteredModel,
     lambda pk: RegisteredModel.objects.select_for_update(no_key=True).filter(pk=pk).order_by(),
     int,
 )
 _VERSION = PreparedInstances(
-    ModelVersion,
     lambda pk, model_id: ModelVersion.objects.filter(pk=pk, model=model_id).order_by(),
     int,
     int,

@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -21,7 +21,7 @@ from . import audit, sessions
 from .access import Actor, Right, manages_account, require, require_login, require_reading, require_scope
 from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound, Unauthenticated
 from .names import check_team_slug
-from .prepared import Prepared
+from .prepared import PreparedInstances
 
 # A marker that secret scanners can look for.
 TOKEN_PREFIX = "mdl_"
@@ -271,31 +271,15 @@ def create_token(
     return token, secret
 
 
-_TOKEN = [field.attname for field in ApiToken._meta.concrete_fields]
-_USER = [field.attname for field in User._meta.concrete_fields]
-_OF_DIGEST = Prepared(
-    lambda digest: (
-        ApiToken.objects.filter(digest=digest)
-        .order_by()
-        .values_list(*_TOKEN, *(f"user__{name}" for name in _USER))
-    ),
-    str,
+_OF_DIGEST = PreparedInstances(
+    lambda digest: ApiToken.objects.filter(digest=digest).order_by().select_related("user"), str
 )
-
-
-def _token_of(digest: str) -> ApiToken | None:
-    rows = _OF_DIGEST(digest)
-    if not rows:
-        return None
-    token = ApiToken.from_db(DEFAULT_DB_ALIAS, _TOKEN, rows[0][: len(_TOKEN)])
-    token.user = User.from_db(DEFAULT_DB_ALIAS, _USER, rows[0][len(_TOKEN) :])
-    return token
 
 
 def find_token(secret: str) -> ApiToken:
     """The usable token behind a secret, its last use noted at most once a minute. Raises Unauthenticated."""
     now = timezone.now()
-    token = _token_of(_digest(secret))
+    token = _OF_DIGEST.one(_digest(secret))
     if token is None or not token.is_usable(at=now):
         raise Unauthenticated(
             "The token is unknown, expired or revoked.", next_step="Make a new one under Account → Tokens."

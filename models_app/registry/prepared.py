@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import AutoField, Model, QuerySet
+from django.db.models.query import RelatedPopulator, get_related_populators
 from django.db.models.sql import InsertQuery, UpdateQuery
+from django.db.models.sql.compiler import SQLCompiler
 
 # Values that no query has as a constant; where they come out is a place for a value.
 _TEXT = "\ue000value {}\ue000"
@@ -28,6 +31,7 @@ class _Compiled:
     # Index into params → which value goes there.
     places: tuple[tuple[int, int], ...]
     converters: tuple[tuple[int, Callable[[Any], Any]], ...]
+    compiler: SQLCompiler
 
 
 class Prepared:
@@ -43,7 +47,7 @@ class Prepared:
 
     def __call__(self, *values: str | int) -> list[Row]:
         """The rows for these values, in the order of the placeholders."""
-        compiled = self._of_vendor.get(connection.vendor) or self._compile()
+        compiled = self.compiled()
         params = list(compiled.params)
         for place, value in compiled.places:
             params[place] = values[value]
@@ -51,6 +55,10 @@ class Prepared:
             cursor.execute(compiled.sql, params)
             rows: list[Row] = cursor.fetchall()
         return [_converted(row, compiled.converters) for row in rows] if compiled.converters else rows
+
+    def compiled(self) -> _Compiled:
+        """For the database at hand."""
+        return self._of_vendor.get(connection.vendor) or self._compile()
 
     def _compile(self) -> _Compiled:
         compiler = self._build(*self._stand_ins).query.get_compiler(connection=connection)
@@ -67,7 +75,7 @@ class Prepared:
             (position, _chain(functions, expression))
             for position, (functions, expression) in compiler.get_converters(columns).items()
         )
-        compiled = _Compiled(sql, tuple(params), places, converters)
+        compiled = _Compiled(sql, tuple(params), places, converters, compiler)
         self._of_vendor[connection.vendor] = compiled
         return compiled
 
@@ -92,15 +100,34 @@ Instance = TypeVar("Instance", bound=Model)
 
 
 class PreparedInstances(Generic[Instance]):
-    """The same for whole rows of one table as instances, without related ones."""
+    """The same for whole rows as instances, with those that `select_related` names."""
 
-    def __init__(self, model: type[Instance], build: Callable[..., QuerySet[Instance]], *kinds: type) -> None:
-        self._model = model
-        self._names = [field.attname for field in model._meta.concrete_fields]
-        self._rows = Prepared(lambda *values: build(*values).values_list(*self._names), *kinds)
+    def __init__(self, build: Callable[..., QuerySet[Instance]], *kinds: type) -> None:
+        self._rows = Prepared(build, *kinds)
 
     def __call__(self, *values: str | int) -> list[Instance]:
-        return [self._model.from_db(DEFAULT_DB_ALIAS, self._names, row) for row in self._rows(*values)]
+        return [self._instance(row) for row in self._rows(*values)]
+
+    def one(self, *values: str | int) -> Instance | None:
+        """The first for these values, or None."""
+        return next(iter(self(*values)), None)
+
+    @cached_property
+    def _shape(self) -> tuple[type[Instance], slice, list[str], list[RelatedPopulator]]:
+        """What the ORM makes of a row: the class, its columns and their names, and the related ones."""
+        compiler = self._rows.compiled().compiler
+        info: dict[str, Any] = compiler.klass_info
+        columns = slice(info["select_fields"][0], info["select_fields"][-1] + 1)
+        names = [column.target.attname for column, _, _ in compiler.select[columns]]
+        related = get_related_populators(info, compiler.select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]
+        return info["model"], columns, names, related
+
+    def _instance(self, row: Row) -> Instance:
+        model, columns, names, related = self._shape
+        instance = model.from_db(DEFAULT_DB_ALIAS, names, row[columns])
+        for populator in related:
+            populator.populate(row, instance)
+        return instance
 
 
 _inserts: dict[tuple[str, type[Model]], str] = {}

@@ -51,7 +51,6 @@ _NO_EVIDENCE = frozenset({"serving_endpoint"})
 
 
 _POLICIES = PreparedInstances(
-    Policy,
     lambda stage, risk, team, model: (
         Policy.objects.filter(stage=stage, is_active=True)
         .filter(Q(team=None, model=None, risk_level__in=["", risk]) | Q(team=team) | Q(model=model))
@@ -63,13 +62,11 @@ _POLICIES = PreparedInstances(
     int,
 )
 _METRICS = PreparedInstances(
-    VersionMetric,
     lambda version: VersionMetric.objects.filter(version=version).order_by("name", "dataset", "split"),
     int,
 )
-_CHECKS = PreparedInstances(Check, lambda version: Check.objects.filter(version=version), int)
+_CHECKS = PreparedInstances(lambda version: Check.objects.filter(version=version), int)
 _PRODUCTION = PreparedInstances(
-    ModelVersion,
     lambda model, other: (
         ModelVersion.objects.filter(model=model)
         .in_stage(Stage.PRODUCTION)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from models_app.models import Experiment, Run, RunModel, RunModelKind, RunStatus, RunTag
 
 from . import audit, datasets, events, experiments, holds, prepared, run_logging, run_metrics, run_names
-from .access import Actor
+from .access import Actor, may_read, require_reading
 from .datasets import Read
 from .errors import Frozen, Invalid, NotFound
 from .logged_models import logged_models_for
@@ -48,10 +48,16 @@ def runs_for(actor: Actor) -> QuerySet[Run]:
     )
 
 
+_OF_UID = PreparedInstances(
+    lambda uid: Run.objects.order_by().select_related("experiment__team", "created_by").filter(uid=uid), str
+)
+
+
 def get_run(uid: str, *, by: Actor) -> Run:
     """Deleted ones too. Raises NotFound when absent or unreadable."""
-    run = runs_for(by).filter(uid=uid).first() if _UID.fullmatch(uid) else None
-    if run is None:
+    require_reading(by)
+    run = _OF_UID.one(uid) if _UID.fullmatch(uid) else None
+    if run is None or not may_read(by, run.experiment.visibility, run.experiment.team_id):
         raise _missing(uid)
     return run
 
@@ -66,7 +72,7 @@ def _missing(uid: str) -> NotFound:
 
 
 _LOCKED = PreparedInstances(
-    Run, lambda uid: Run.objects.select_for_update(no_key=True).filter(uid=uid).order_by(), str
+    lambda uid: Run.objects.select_for_update(no_key=True).filter(uid=uid).order_by(), str
 )
 
 

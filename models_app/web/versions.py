@@ -33,7 +33,7 @@ from models_app.registry import (
     storage_report,
 )
 from models_app.registry.access import Right, get_version, may, may_on
-from models_app.registry.artifacts import integrity, storage
+from models_app.registry.artifacts import integrity, manifests, storage
 from models_app.registry.errors import (
     ApprovalNeeded,
     AskedInstead,
@@ -260,11 +260,7 @@ def hold(request: PageRequest, name: str, rev: str) -> HttpResponse:
 
 
 def _entry(shown: ModelVersion, path: str) -> ManifestEntry:
-    entry = (
-        ManifestEntry.objects.filter(manifest=shown.manifest_id, path=path).first()
-        if shown.manifest_id
-        else None
-    )
+    entry = manifests.entry(shown.manifest_id, path)
     if entry is None:
         raise NotFound(f"{shown} has no file “{path[:200]}”.")
     return entry

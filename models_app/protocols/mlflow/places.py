@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from models_app.models import ManifestEntry
 from models_app.registry import runs
 from models_app.registry.access import Actor, versions_for
-from models_app.registry.artifacts import trees
+from models_app.registry.artifacts import manifests, trees
 from models_app.registry.artifacts.blobs import StoredFile
 from models_app.registry.artifacts.trees import Listed
 from models_app.registry.errors import Forbidden, Invalid, NotFound
@@ -65,7 +65,7 @@ def file_at(place: Place, *, by: Actor) -> File:
     found: File | None = None
     if place.kind == "version":
         manifest, created = _version(place, by)
-        entry = ManifestEntry.objects.filter(manifest=manifest, path=place.path).first()
+        entry = manifests.entry(manifest, place.path)
         if entry is not None:
             found = File(entry.path, entry.blob_id, entry.size, created)
     elif row := trees.entry(_tree(place, by), place.path):

@@ -88,11 +88,8 @@ _MODEL_OF_NAME = Prepared(
     str,
 )
 _MODEL_OF_ID = Prepared(lambda pk: RegisteredModel.objects.filter(pk=pk).order_by().values_list(*MODEL), int)
-_LEAN_MODEL = PreparedInstances(
-    RegisteredModel, lambda name: RegisteredModel.objects.filter(name=name).order_by(), str
-)
+_LEAN_MODEL = PreparedInstances(lambda name: RegisteredModel.objects.filter(name=name).order_by(), str)
 _LEAN_VERSION = PreparedInstances(
-    ModelVersion,
     lambda model, number: ModelVersion.objects.filter(model=model, number=number).order_by(),
     int,
     int,

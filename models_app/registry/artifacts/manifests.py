@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from models_app.formats.paths import check_paths
 from models_app.models import Manifest, ManifestEntry
 from models_app.registry.errors import Invalid, TooLarge
+from models_app.registry.prepared import PreparedInstances
 
 from . import blobs
 from .blobs import StoredFile
@@ -74,6 +75,16 @@ def _again(digest: str) -> Manifest | None:
     # Waits for the sweep where that holds it; none is left to change then.
     kept = Manifest.objects.filter(pk=found.pk).update(condemned_at=None)
     return found if kept else None
+
+
+_AT = PreparedInstances(
+    lambda manifest, path: ManifestEntry.objects.filter(manifest=manifest, path=path).order_by(), int, str
+)
+
+
+def entry(manifest: int | None, path: str) -> ManifestEntry | None:
+    """The file at that path of a manifest, or None."""
+    return _AT.one(manifest, path) if manifest else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from models_app.models import ModelVersion, UploadFile, UploadSession
 from models_app.registry import admission, catalog, quotas
 from models_app.registry.access import Actor, Right, require_login, require_scope
 from models_app.registry.errors import Conflict, FieldProblem, Invalid, Mismatch, NotFound, TooLarge
+from models_app.registry.prepared import Prepared, PreparedInstances
 
 from . import arrivals, blobs, reuse, storage
 from .arrivals import Arrival, Way
@@ -92,11 +93,20 @@ def begin(
     return session
 
 
+_OF_UID = PreparedInstances(
+    lambda uid, maker: (
+        UploadSession.objects.order_by().select_related("version__model").filter(uid=uid, created_by=maker)
+    ),
+    str,
+    int,
+)
+
+
 def find(uid: str, *, by: Actor) -> UploadSession:
     """The session of that id, if it is the actor's own. Raises NotFound."""
     require_login(by)
     require_scope(by, Right.REGISTER)
-    found = UploadSession.objects.select_related("version__model").filter(uid=uid, created_by=by.user).first()
+    found = _OF_UID.one(uid, by.user.pk) if by.user is not None else None
     if found is None:
         raise NotFound("There is no such upload of yours.", next_step="Start it again.")
     return found
@@ -294,13 +304,19 @@ def _under_way(session: UploadSession, file: UploadFile) -> tuple[Arrival, dict[
     return arrival, arrivals.arrived(arrival)
 
 
+_END = Prepared(
+    lambda pk: UploadSession.objects.order_by().filter(pk=pk, sealed_at=None).values_list("expires_at"),
+    int,
+)
+
+
 def receive(session: int, arrival: Arrival, number: int, chunks: Iterable[bytes], *, length: int) -> None:
     """Take a part for whom `where` gave the address; a file that comes whole is here then.
 
     Raises Mismatch for other bytes than declared, Invalid("body"), TooLarge, Unavailable, and NotFound when the session
     has ended.
     """
-    if not UploadSession.objects.filter(pk=session, sealed_at=None, expires_at__gt=timezone.now()).exists():
+    if not any(end > timezone.now() for (end,) in _END(session)):
         raise NotFound("This upload has ended.", next_step="Start it again.")
     try:
         arrivals.receive(arrival, number, chunks, length=length)
