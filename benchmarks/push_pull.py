@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import secrets
-import shutil
 import statistics
 import subprocess
 import sys
@@ -38,7 +37,7 @@ from botocore.config import Config
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.transfer import PIECE, Memory, copy_and_hash, make_file, timed, warm_up
+from benchmarks.transfer import PIECE, Memory, copy_and_hash, done_with, make_file, timed, warm_up
 from tests import originals
 from tests.live import LiveServer, Template, Worker, collect_static, serve
 from tests.migrated import Original
@@ -91,7 +90,7 @@ def through_mlflow(server: originals.Original, source: Path, target: Path) -> tu
     )
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
-    shutil.rmtree(target)
+    done_with(target)
     sent, received = json.loads(done.stdout.splitlines()[-1])
     return sent, received
 
@@ -109,7 +108,7 @@ def limit_on_disk(source: Path, folder: Path) -> Iterator[tuple[str, float]]:
     for name, forced in (("forced", True), ("bare up", False)):
         warm_up(folder, room_for(source))
         yield name, timed(partial(copied, source, folder / "copy", forced=forced))[0]
-        shutil.rmtree(folder / "copy")
+        done_with(folder / "copy")
 
 
 def limit_at_store(source: Path, folder: Path, store: SeaweedFS) -> Iterator[tuple[str, float]]:
@@ -130,7 +129,7 @@ def limit_at_store(source: Path, folder: Path, store: SeaweedFS) -> Iterator[tup
         warm_up(folder, room_for(source))
         yield "bare down", each(lambda path: s3.download_file(BUCKET, path.name, str(target / path.name)))
         each(lambda path: s3.delete_object(Bucket=BUCKET, Key=path.name))
-    shutil.rmtree(target)
+    done_with(target)
 
 
 def room_for(source: Path) -> int:
@@ -166,7 +165,7 @@ def one_run(
     pull, _ = client(folder / "empty", "pull", name, str(folder / "out"))
     yield "pull", pull
     for path in (folder / "out", folder / "empty", cache):
-        shutil.rmtree(path)
+        done_with(path)
     if mlflow:
         warm_up(folder, room_for(source))
         up, down = through_mlflow(mlflow, source, folder / "mlflow-out")
@@ -220,7 +219,7 @@ def main() -> None:
                     source = make(folder, kind, chosen)
                     for what, seconds in one_run(client, folder, source, store, original):
                         took[what].append(seconds)
-                    shutil.rmtree(source)
+                    done_with(source)
                 report(kind, {what: statistics.median(times) for what, times in took.items()})
     peaks = {name: one.peak for name, one in watching.items()} | {"client": client.peak}
     print("peak memory", ", ".join(f"{name} {peak / PIECE:.0f} MiB" for name, peak in peaks.items()))

@@ -18,6 +18,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
@@ -112,11 +113,15 @@ class Server:
             raise Failure(f"“{url}” is no address like https://registry.example.com.", USAGE)
         self.url, self._token, self._tries, self._patience = url.rstrip("/"), token, tries, patience
         self._local = threading.local()
-        self._tls = ssl.create_default_context()
 
     def impatient(self, patience: float) -> Server:
         """The same, asked once and waited for that many seconds: for who decides by itself when to ask again."""
         return Server(self.url, self._token, tries=1, patience=patience)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Reading the certificates of all authorities takes longer than most calls, and not every registry has one.
+        return ssl.create_default_context()
 
     # --- Asking -----------------------------------------------------------------------------------------------
 
