@@ -277,7 +277,7 @@ def test_few_queries(api):
     assert count("runs/get", "GET", run_id=run) == 6
     assert count("runs/create", experiment_id="0") == 6
     assert count("runs/search", experiment_ids=["0"]) == 8
-    assert count("metrics/get-history", "GET", run_id=run, metric_key="m") == 4
+    assert count("metrics/get-history", "GET", run_id=run, metric_key="m") == 3
 
 
 def test_the_record_has_no_line_per_point(api):
