@@ -22,8 +22,8 @@ from postgres import postgres
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
-# Two more than cores: tests that wait for a server or a client leave theirs free.
-WORKERS = "4"
+# One more than cores: tests that wait for a server or a client leave theirs free.
+WORKERS = "3"
 # On a quiet machine with two cores.
 BUDGET = 8
 # A deployment in small: what `check --deploy` is to look at.
