@@ -120,7 +120,7 @@ class Server:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        # Reading the certificates of all authorities takes longer than most calls, and not every registry has one.
+        # Reading the certificates of all authorities takes longer than most calls; http needs none.
         return ssl.create_default_context()
 
     # --- Asking -----------------------------------------------------------------------------------------------

@@ -352,10 +352,11 @@ _MODEL_ONCE_NAMED = PreparedInstances(lambda name: _whole_models().filter(former
 def get_model(name: str, *, by: Actor, right: Right = Right.READ) -> RegisteredModel:
     """The model of that name or former name. Raises NotFound when absent or unreadable, Forbidden without the right."""
     require_reading(by)
-    model = _MODEL_NAMED.one(name)
-    if model is None or not may_read(by, model.visibility, model.team_id):
-        model = _MODEL_ONCE_NAMED.one(name)
-    if model is None or not may_read(by, model.visibility, model.team_id):
+    for find in (_MODEL_NAMED, _MODEL_ONCE_NAMED):
+        model = find.one(name)
+        if model is not None and may_read(by, model.visibility, model.team_id):
+            break
+    else:
         raise NotFound(
             f"There is no model “{name}” that you may see.", next_step="Search for it, or ask its team."
         )

@@ -51,10 +51,8 @@ _OF_ID = PreparedInstances(lambda number: Experiment.objects.filter(pk=number).o
 def find(number: int, *, by: Actor) -> Experiment | None:
     """By id, deleted ones too; None when absent or unreadable."""
     require_reading(by)
-    for found in _OF_ID(number) if abs(number) < 2**63 else ():
-        if may_read(by, found.visibility, found.team_id):
-            return found
-    return None
+    found = _OF_ID.one(number) if abs(number) < 2**63 else None
+    return found if found is not None and may_read(by, found.visibility, found.team_id) else None
 
 
 def get_experiment(number: int, *, by: Actor) -> Experiment:

@@ -64,10 +64,10 @@ def lock(model: RegisteredModel) -> RegisteredModel:
 
     Every verb that changes a model or its versions takes this lock first: the database settles their order.
     """
-    found = _LOCKED(model.pk)
-    if not found:
+    found = _LOCKED.one(model.pk)
+    if found is None:
         raise NotFound(f"{model.name} was deleted.")
-    return found[0]
+    return found
 
 
 def lock_version(version: ModelVersion) -> ModelVersion:
@@ -186,11 +186,11 @@ def change_stage(
 
 def _current(version: ModelVersion, model: RegisteredModel) -> ModelVersion:
     """The version as it is now, under the lock of its model. Raises NotFound when that model does not have it."""
-    found = _VERSION(version.pk, model.pk)
-    if not found:
+    found = _VERSION.one(version.pk, model.pk)
+    if found is None:
         raise NotFound(f"{model.name} has no such version any more.")
-    found[0].model = model
-    return found[0]
+    found.model = model
+    return found
 
 
 def _change(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import AutoField, Model, QuerySet
 from django.db.models.query import RelatedPopulator, get_related_populators
 from django.db.models.sql import InsertQuery, UpdateQuery
@@ -31,11 +31,38 @@ class _Compiled:
     # Index into params → which value goes there.
     places: tuple[tuple[int, int], ...]
     converters: tuple[tuple[int, Callable[[Any], Any]], ...]
-    compiler: SQLCompiler
+    # What the ORM makes of a row, unless the build asks for tuples.
+    shape: _Shape | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    model: type[Model]
+    columns: slice
+    names: list[str]
+    related: list[RelatedPopulator]
+
+    @classmethod
+    def of(cls, compiler: SQLCompiler) -> _Shape | None:
+        """Of a query that was compiled."""
+        info = compiler.klass_info
+        # A query of tuples may have it, too.
+        if info is None or not compiler.query.default_cols:
+            return None
+        columns = slice(info["select_fields"][0], info["select_fields"][-1] + 1)
+        names = [column.target.attname for column, _, _ in compiler.select[columns]]
+        related = get_related_populators(info, compiler.select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]
+        return cls(info["model"], columns, names, related)
+
+    def instance(self, row: Row) -> Any:
+        instance = self.model.from_db(DEFAULT_DB_ALIAS, self.names, row[self.columns])
+        for populator in self.related:
+            populator.populate(row, instance)
+        return instance
 
 
 class Prepared:
-    """A queryset of tuples (`values_list`) in which only texts and whole numbers vary: its build gets placeholders.
+    """The rows, as tuples, of a queryset in which only texts and whole numbers vary: its build gets placeholders.
 
     What else the build does must not depend on them, on the time or on the caller.
     """
@@ -75,18 +102,29 @@ class Prepared:
             (position, _chain(functions, expression))
             for position, (functions, expression) in compiler.get_converters(columns).items()
         )
-        compiled = _Compiled(sql, tuple(params), places, converters, compiler)
+        # Nothing of the compiler stays: it has the connection of this thread, which would never be closed then.
+        compiled = _Compiled(sql, tuple(params), places, converters, _Shape.of(compiler))
         self._of_vendor[connection.vendor] = compiled
         return compiled
 
 
 def _chain(functions: list[Callable[..., Any]], expression: Any) -> Callable[[Any], Any]:
+    unbound = [_unbound(function) for function in functions]
+
     def convert(value: Any) -> Any:
-        for function in functions:
+        for function in unbound:
             value = function(value, expression, connection)
         return value
 
     return convert
+
+
+def _unbound(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without the connection that it is bound to, if it is: that at hand instead."""
+    if not isinstance(getattr(function, "__self__", None), BaseDatabaseOperations):
+        return function
+    name = function.__name__
+    return lambda value, expression, connection: getattr(connection.ops, name)(value, expression, connection)
 
 
 def _converted(row: Row, converters: tuple[tuple[int, Callable[[Any], Any]], ...]) -> Row:
@@ -106,28 +144,14 @@ class PreparedInstances(Generic[Instance]):
         self._rows = Prepared(build, *kinds)
 
     def __call__(self, *values: str | int) -> list[Instance]:
-        return [self._instance(row) for row in self._rows(*values)]
+        rows, shape = self._rows(*values), self._rows.compiled().shape
+        if shape is None:
+            raise TypeError("The build asks for tuples.")
+        return [shape.instance(row) for row in rows]
 
     def one(self, *values: str | int) -> Instance | None:
-        """The first for these values, or None."""
+        """The only one for these values, or None."""
         return next(iter(self(*values)), None)
-
-    @cached_property
-    def _shape(self) -> tuple[type[Instance], slice, list[str], list[RelatedPopulator]]:
-        """What the ORM makes of a row: the class, its columns and their names, and the related ones."""
-        compiler = self._rows.compiled().compiler
-        info: dict[str, Any] = compiler.klass_info
-        columns = slice(info["select_fields"][0], info["select_fields"][-1] + 1)
-        names = [column.target.attname for column, _, _ in compiler.select[columns]]
-        related = get_related_populators(info, compiler.select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]
-        return info["model"], columns, names, related
-
-    def _instance(self, row: Row) -> Instance:
-        model, columns, names, related = self._shape
-        instance = model.from_db(DEFAULT_DB_ALIAS, names, row[columns])
-        for populator in related:
-            populator.populate(row, instance)
-        return instance
 
 
 _inserts: dict[tuple[str, type[Model]], str] = {}

@@ -154,7 +154,7 @@ class Case:
     @cached_property
     def production(self) -> ModelVersion | None:
         """What stands in production now, other than this version."""
-        return next(iter(_PRODUCTION(self.version.model_id, self.version.pk)), None)
+        return _PRODUCTION.one(self.version.model_id, self.version.pk)
 
     @cached_property
     def production_metrics(self) -> list[VersionMetric]:

@@ -55,8 +55,10 @@ _OF_UID = PreparedInstances(
 
 def get_run(uid: str, *, by: Actor) -> Run:
     """Deleted ones too. Raises NotFound when absent or unreadable."""
+    if not _UID.fullmatch(uid):
+        raise _missing(uid)
     require_reading(by)
-    run = _OF_UID.one(uid) if _UID.fullmatch(uid) else None
+    run = _OF_UID.one(uid)
     if run is None or not may_read(by, run.experiment.visibility, run.experiment.team_id):
         raise _missing(uid)
     return run
@@ -79,11 +81,10 @@ _LOCKED = PreparedInstances(
 def _held(run: Run | str, *, by: Actor, active: bool = True) -> Run:
     """The run as it is now, locked, with its experiment. Raises NotFound, Forbidden, Frozen once deleted."""
     uid = run if isinstance(run, str) else run.uid
-    found = _LOCKED(uid) if _UID.fullmatch(uid) else []
-    group = experiments.find(found[0].experiment_id, by=by) if found else None
-    if group is None:
+    held = _LOCKED.one(uid) if _UID.fullmatch(uid) else None
+    group = experiments.find(held.experiment_id, by=by) if held is not None else None
+    if held is None or group is None:
         raise _missing(uid)
-    (held,) = found
     held.experiment = group
     experiments.require_logging_in(group, by=by)
     if active and held.deleted_at is not None:

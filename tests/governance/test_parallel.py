@@ -33,7 +33,7 @@ def test_nothing_comes_into_production_past_its_policy_when_all_try_at_once(peop
 
     def work(seed: int) -> Exception | None:
         try:
-            for one in attempts(seed, 30 * TIMES):
+            for one in attempts(seed, 60 * TIMES):
                 company.attempt(one)
         except Exception as error:
             return error
@@ -49,5 +49,4 @@ def test_nothing_comes_into_production_past_its_policy_when_all_try_at_once(peop
     assert errors == []
     check(oracle)
     check_chain()
-    # Three to ten, as it falls out.
-    assert oracle.promotions
+    assert oracle.promotions > 3

@@ -1,5 +1,11 @@
 """Queries that are compiled once give what the ORM gives."""
 
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import connections
+
 from models_app.models import ModelVersion, RegisteredModel
 from models_app.registry.prepared import PreparedInstances
 from tests import builders
@@ -50,3 +56,18 @@ def test_any_text_is_a_value(people):
     assert NAMED("risk/fraud") == [model]
     for name in ("", "%s", "' OR 1=1 --", "\ue000value 0\ue000", "risk/fraud ", "é" * 300):
         assert NAMED(name) == []
+
+
+def test_nothing_keeps_the_connection_of_the_thread_that_compiled():
+    kept = PreparedInstances(
+        lambda number: ModelVersion.objects.select_related("model").filter(pk=number), int
+    )
+
+    def compile_it():
+        assert kept._rows.compiled().converters
+        return weakref.ref(connections["default"])
+
+    with ThreadPoolExecutor(1) as pool:
+        used = pool.submit(compile_it).result()
+    gc.collect()
+    assert used() is None

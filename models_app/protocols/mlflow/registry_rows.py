@@ -153,9 +153,9 @@ def find_model(name: str, actor: Actor) -> RegisteredModel:
     """For a verb, which locks it. Raises NotFound."""
     exact = unflat(name)
     require_reading(actor)
-    for model in _LEAN_MODEL(exact):
-        if may_read(actor, model.visibility, model.team_id):
-            return model
+    model = _LEAN_MODEL.one(exact)
+    if model is not None and may_read(actor, model.visibility, model.team_id):
+        return model
     return get_model(exact, by=actor)
 
 
@@ -163,10 +163,11 @@ def find_version(name: str, version: IntLike, actor: Actor) -> ModelVersion:
     """With its model, for a verb, which locks both. Raises NotFound."""
     exact, number = unflat(name), number_of(version)
     model = find_model(exact, actor)
-    for found in _LEAN_VERSION(model.pk, number):
-        found.model = model
-        return found
-    return get_version(exact, str(number), by=actor)
+    found = _LEAN_VERSION.one(model.pk, number)
+    if found is None:
+        return get_version(exact, str(number), by=actor)
+    found.model = model
+    return found
 
 
 def _readable(rows: Sequence[Row], actor: Actor) -> Row | None:
