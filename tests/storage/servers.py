@@ -18,6 +18,7 @@ from contextlib import suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from cryptography.hazmat.primitives import serialization
@@ -321,8 +322,11 @@ class Refusing:
     """Answers everything with one status, as a bucket does that denies, or a store in trouble."""
 
     def __init__(self, status: int) -> None:
+        self.asked = asked = set[str]()
+
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                asked.add(urlsplit(self.path).path)
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")

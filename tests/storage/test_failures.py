@@ -82,6 +82,8 @@ def test_a_store_that_refuses_or_is_in_trouble(kind, status, words, use, tmp_pat
             with pytest.raises(Unavailable, match=words) as told:
                 call()
             assert "operator" in told.value.next_step
+    # Of objects only: an account with no more rights than docs/storage.md gives it may not ask about the bucket.
+    assert not any(path.endswith(f"/b/{BUCKET}") for path in server.asked)
     assert list(tmp_path.rglob("*.part")) == []
 
 
