@@ -5,7 +5,8 @@
 
 Starts a server of its own with a fresh folder on a free loopback port: one large file, many files of 1 MiB, small files
 of 1 KiB. For each: the bare limit (cp + sha256, and the same with what cp wrote forced to the disk as a registry has to),
-push, second push, pull with an empty cache; medians, and the greatest memory of client and server.
+the least between two processes (two_processes.py), push, second push, pull with an empty cache; medians, and the
+greatest memory of client and server.
 
 `--s3`: artifacts are in a SeaweedFS of its own, a worker verifies them, and the bare limit is boto3's `upload_file` and
 `download_file`, as many files side by side as our client sends and fetches parts.
@@ -108,6 +109,11 @@ def limit_on_disk(source: Path, folder: Path) -> Iterator[tuple[str, float]]:
     for name, forced in (("forced", True), ("bare up", False)):
         warm_up(folder, room_for(source))
         yield name, timed(partial(copied, source, folder / "copy", forced=forced))[0]
+        done_with(folder / "copy")
+    for name, more in (("between", []), ("and forced", ["--forced"])):
+        warm_up(folder, room_for(source))
+        command = [sys.executable, ROOT / "benchmarks/two_processes.py", source, folder / "copy", *more]
+        yield name, float(subprocess.check_output(command))
         done_with(folder / "copy")
 
 
