@@ -125,6 +125,8 @@ ARTIFACTS = env.str("MODELRY_ARTIFACTS", default="") or (
 )
 # Where they were before, while they move.
 ARTIFACTS_FALLBACK = env.str("MODELRY_ARTIFACTS_FALLBACK", default="")
+# Else Google's library asks about the bucket itself, which our rights do not cover, for traces that nobody makes.
+env.ENVIRON.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 # S3 and Google's libraries find theirs themselves.
 ARTIFACTS_SECRETS = {
     "connection_string": env.str("AZURE_STORAGE_CONNECTION_STRING", default=""),

@@ -5,7 +5,6 @@ Parts are objects of their own that the store composes into one, 32 at a time.
 
 from __future__ import annotations
 
-import os
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,8 +69,6 @@ class GoogleStore(GoogleCloudStorage, DirectStore):
         from google.auth import default
         from google.cloud.storage import Client  # type: ignore[import-untyped]
 
-        # Else a thread asks about the bucket itself, which our rights do not cover, for traces that nobody makes.
-        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         if self.credentials is None:
             self.credentials, found = default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
             self.project_id = self.project_id or found
