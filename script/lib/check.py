@@ -66,14 +66,14 @@ def main() -> int:
     if not picked and not chosen.db:
         with ThreadPoolExecutor(2) as beside:
             failed += [name for name in beside.map(lambda one: fails(*one), lint()) if name]
-    if clients is not None and not installed(clients):
-        failed.append("environments of clients")
     if not chosen.lint:
         both = databases(chosen, picked=picked)
         for database in both:
             again = len(both) > 1 and database == "sqlite"
             if not tests(database, rest, picked=picked, fast=chosen.fast, again=again):
                 failed.append(f"tests on {database}")
+    if clients is not None and not installed(clients):
+        failed.append("environments of clients")
     if whole:
         minutes, seconds = divmod(round(time.monotonic() - began), 60)
         print(f"\nAll of it took {minutes} min {seconds} s; it has to stay below {BUDGET} min.", flush=True)
@@ -89,10 +89,10 @@ def databases(chosen: argparse.Namespace, *, picked: bool) -> list[str]:
 
 
 def install_clients() -> subprocess.Popen[str] | None:
-    """Make the environments of real clients while the linters run; None when there is nothing to do."""
+    """Make the environments of real clients meanwhile: who needs one waits for it. None when there is nothing to do."""
     if all(map(is_ready, CLIENTS)):
         return None
-    print("Installing real clients beside the linters (only when they changed) …", flush=True)
+    print("Installing real clients meanwhile (only when they changed) …", flush=True)
     command = [PYTHON, str(ROOT / "script/lib/clients.py")]
     return subprocess.Popen(
         command, env=clean({}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
