@@ -139,6 +139,7 @@ class SeaweedFS(Server):
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-master.electionTimeout=1s",
+            "-master.telemetry=false",
             f"-s3.config={self.folder / 's3.json'}",
             "-filer",
             f"-master.volumeSizeLimitMB={self._volume_mb}",
@@ -151,7 +152,8 @@ class SeaweedFS(Server):
         import boto3
         from botocore.config import Config
 
-        client = boto3.client("s3", **self.keys(), config=Config(s3={"addressing_style": "path"}))
+        once = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+        client = boto3.client("s3", **self.keys(), config=once)
         deadline = time.monotonic() + 30
         while True:
             # It listens before it knows its volumes.
