@@ -53,10 +53,10 @@ class UploadFile(models.Model):
     part_count = models.IntegerField(default=1, editable=False)
     part_size = models.BigIntegerField(default=0, editable=False)
     at_store = models.TextField(default="", editable=False)
-    # All of it is at the store since then, and is to be read (registry/artifacts/verifying.py); a worker that does so
-    # says again and again that it is alive.
+    # All of it is at the store since then, and is to be read (registry/artifacts/verifying.py), which a worker with a
+    # lease does; nobody else before that ends.
     verifying_at = models.DateTimeField(null=True, editable=False)
-    worker_at = models.DateTimeField(null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
     # What kept a worker from reading it the last time.
     trouble = models.CharField(max_length=500, default="", editable=False)
     # What is wrong with what came, till it comes again.

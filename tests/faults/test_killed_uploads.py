@@ -26,10 +26,10 @@ KILLS = int(os.environ.get("KILLS", "10"))
 MODEL = "risk/pushed"
 
 
-# Whoever reads an upload and says nothing for two minutes is taken for dead; here they have passed.
+# What a killed worker had in hand is free when its lease ends; here it has.
 FREE = """
 from models_app.models import UploadFile
-UploadFile.objects.update(worker_at=None)
+UploadFile.objects.update(lease_until=None)
 """
 
 
@@ -126,7 +126,7 @@ def live_at_store(live_template, tmp_path, store) -> Iterator[LiveServer]:
 def is_being_read(live: LiveServer) -> bool:
     """Whether a worker has an upload in hand."""
     with closing(sqlite3.connect(live.database_url.removeprefix("sqlite:///"))) as database:
-        asked = "SELECT count(*) FROM models_app_uploadfile WHERE worker_at IS NOT NULL AND verifying_at IS NOT NULL"
+        asked = "SELECT count(*) FROM models_app_uploadfile WHERE lease_until IS NOT NULL AND verifying_at IS NOT NULL"
         return bool(database.execute(asked).fetchone()[0])
 
 

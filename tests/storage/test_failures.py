@@ -232,7 +232,7 @@ def test_a_store_that_stops_and_comes_back(servers, use, people, api):
     assert not verify_all()
     use(server.storage("tests/stopped"))
     assert not verify_all()
-    UploadFile.objects.update(worker_at=F("worker_at") - verifying.AGAIN)
+    UploadFile.objects.update(lease_until=F("lease_until") - verifying.AGAIN)
     assert verify_all()
     assert call(api.bob, upload, "complete", sha256=[sha256(large)]).json()["arrived"] == 1
     assert call(api.bob, upload, "seal").status_code == 201

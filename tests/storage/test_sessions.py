@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import timedelta
 from unittest import mock
 
@@ -94,14 +95,14 @@ def test_what_the_worker_verifies(direct, api, monkeypatch):
         assert not verify_all()
     told = call(api.bob, upload, "complete", sha256=[digest]).json()
     assert told == completed(0, 1, "The store is full.")
-    UploadFile.objects.exclude(verifying_at=None).update(worker_at=None)
+    UploadFile.objects.exclude(verifying_at=None).update(lease_until=None)
 
     # Who is told to stop leaves it to others; one that is silent has died.
     assert verifying.verify_next(stop=lambda: True)
     assert verifying.any_waiting()
-    UploadFile.objects.exclude(verifying_at=None).update(worker_at=timezone.now())
+    UploadFile.objects.exclude(verifying_at=None).update(lease_until=timezone.now() + timedelta(seconds=5))
     assert not verify_all()
-    UploadFile.objects.exclude(verifying_at=None).update(worker_at=timezone.now() - timedelta(minutes=3))
+    UploadFile.objects.exclude(verifying_at=None).update(lease_until=timezone.now())
     assert verify_all()
     assert call(api.bob, upload, "complete", sha256=[digest]).json() == completed(1, 0)
     assert call(api.bob, upload, "seal").status_code == 201
@@ -110,3 +111,39 @@ def test_what_the_worker_verifies(direct, api, monkeypatch):
     arrivals.sweep(timedelta(hours=-1))
     assert (blobs(), waiting()) == ([digest], [])
     assert not begin(api.bob, {"big.bin": content}, create=False)["files"][0]["verifying"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_takes_long_keeps_what_it_has_in_hand(direct, api, monkeypatch):
+    """However long the store copies without a word; and what another took over is left to it."""
+    content = os.urandom(6 * MIB)
+    digest = sha256(content)
+    upload = begin(api.bob, {"big.bin": content})
+    (told,) = targets(api.bob, upload, content)
+    assert set(send(told, content)) <= {200, 201}
+    assert call(api.bob, upload, "complete", sha256=[digest]).json() == completed(0, 1)
+    file, finish = UploadFile.objects.get(), arrivals.finish
+    monkeypatch.setattr(verifying, "LEASE", timedelta(seconds=0.6))
+    monkeypatch.setattr(verifying, "EXTENDED_EVERY", 0.1)
+
+    def robbed(arrival, **options):
+        UploadFile.objects.update(lease_until=timezone.now() + timedelta(minutes=1))
+        time.sleep(0.5)
+        return finish(arrival, **options)
+
+    monkeypatch.setattr(arrivals, "finish", robbed)
+    assert verifying.verify_next()
+    file.refresh_from_db()
+    assert file.verifying_at
+    assert file.lease_until > timezone.now() + timedelta(seconds=30)
+
+    def slow(arrival, **options):
+        for _ in range(3):
+            time.sleep(0.5)
+            assert not verifying.any_waiting()
+        return finish(arrival, **options)
+
+    UploadFile.objects.update(lease_until=None)
+    monkeypatch.setattr(arrivals, "finish", slow)
+    assert verifying.verify_next()
+    assert call(api.bob, upload, "complete", sha256=[digest]).json() == completed(1, 0)

@@ -416,7 +416,14 @@ def _gather(session: UploadSession, file: UploadFile) -> bool:
 
 def begin_anew(file: UploadFile, *, refusal: str = "") -> None:
     """All of the file is to be sent again, for that reason."""
-    fresh = {"arrival": "", "way": "", "at_store": "", "verifying_at": None, "worker_at": None, "trouble": ""}
+    fresh = {
+        "arrival": "",
+        "way": "",
+        "at_store": "",
+        "verifying_at": None,
+        "lease_until": None,
+        "trouble": "",
+    }
     UploadFile.objects.filter(pk=file.pk, arrival=file.arrival).update(**fresh, refusal=refusal[:500])
     for name, value in (fresh | {"refusal": refusal[:500]}).items():
         setattr(file, name, value)
