@@ -10,7 +10,8 @@ greatest memory of client and server.
 
 `--s3`: artifacts are in a SeaweedFS of its own, a worker verifies them, and the bare limit is boto3's `upload_file` and
 `download_file`, as many files side by side as our client sends and fetches parts.
-`--mlflow`: the same folders through MLflow's client and server with its artifact proxy, too.
+`--mlflow`: the same folders through MLflow's client and server with its artifact proxy, too; with `--s3` it keeps them in
+the same SeaweedFS.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore
+import jmespath
+import s3transfer
 from botocore.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,6 +182,26 @@ def one_run(
         yield from (("mlflow up", up), ("mlflow down", down))
 
 
+def at_store(folder: Path, store: SeaweedFS) -> dict[str, Any]:
+    """How MLflow's server is started so that it keeps files there, with the boto3 of our environment."""
+    lent = folder / "lent"
+    lent.mkdir()
+    for package in (boto3, botocore, jmespath, s3transfer):
+        found = Path(package.__file__).parent
+        (lent / found.name).symlink_to(found)
+    keys = store.keys()
+    return {
+        "options": ("--artifacts-destination", f"s3://{BUCKET}/mlflow"),
+        "more": {
+            "PYTHONPATH": str(lent),
+            "MLFLOW_S3_ENDPOINT_URL": keys["endpoint_url"],
+            "AWS_ACCESS_KEY_ID": keys["aws_access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": keys["aws_secret_access_key"],
+            "AWS_DEFAULT_REGION": "us-east-1",
+        },
+    }
+
+
 @contextmanager
 def servers(
     folder: Path, store: SeaweedFS | None, *, mlflow: bool
@@ -186,7 +210,9 @@ def servers(
     if store:
         store.start()
     settings = store.settings("registry") if store else {}
-    other = originals.started(folder / "mlflow") if mlflow else nullcontext()
+    other = nullcontext()
+    if mlflow:
+        other = originals.started(folder / "mlflow", **(at_store(folder, store) if store else {}))
     with serve(template, folder / "home", **settings) as live, other as original:
         worker = Worker(live)
         if store:

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -61,9 +62,16 @@ class Original:
 
 @contextmanager
 def started(
-    home: Path, *, store: str = "", workers: int = 1, options: tuple[str, ...] = ()
+    home: Path,
+    *,
+    store: str = "",
+    workers: int = 1,
+    options: tuple[str, ...] = (),
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Original]:
-    """MLflow's own server with its data in `home` (or the database `store`). Gone afterwards."""
+    """MLflow's own server with its data in `home` (or the database `store`), and `more` in its environment. Gone
+    afterwards.
+    """
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
     folder = environment("mlflow3") / "bin"
@@ -76,7 +84,7 @@ def started(
     command += ["--artifacts-destination", str(home / "artifacts"), *options]
     with (home / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            command, env=clean(), cwd=home, stdout=log, stderr=log, start_new_session=True
+            command, env=clean() | more, cwd=home, stdout=log, stderr=log, start_new_session=True
         )
     try:
         wait_for(f"http://127.0.0.1:{port}/health", process, home / "server.log")
