@@ -29,11 +29,14 @@ def mails_lead_here(app_configs: Any, **kwargs: Any) -> list[Warning]:
 def artifacts_have_a_place(app_configs: Any, **kwargs: Any) -> list[Error | Warning]:
     """Libraries of object stores come with extras of their own, so they may be absent; credentials may be too."""
     try:
-        missing = store().credentials_missing()
+        missing, obstacle = store().credentials_missing(), store().obstacle()
     except ImproperlyConfigured as error:
         extra = next((name for name in ("azure", "google") if f".{name}." in _backend()), "")
         hint = f"Install modelry[{extra}]." if extra else "See docs/storage.md."
         return [Error(f"Artifact storage cannot be used: {error}", hint=hint, id="modelry.E002")]
+    if obstacle:
+        hint = "Set MODELRY_ARTIFACTS to a folder that Modelry may write to."
+        return [Error(f"Artifacts cannot be kept: {obstacle}.", hint=hint, id="modelry.E007")]
     if missing:
         hint = f"Give web processes and worker {missing}; see docs/storage.md."
         return [Warning("Artifact storage has no credentials.", hint=hint, id="modelry.W003")]

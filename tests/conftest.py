@@ -130,6 +130,7 @@ def _events_are_as_their_schemas_say():
 def artifacts(settings, tmp_path) -> Path:
     """An empty artifact storage for this test alone."""
     root = tmp_path / "artifacts"
+    (root / "blobs").mkdir(parents=True)
     settings.STORAGES = {
         **settings.STORAGES,
         "artifacts": {

@@ -61,7 +61,7 @@ def kept_in_words(last: int | None, days: int | None) -> str:
 def in_words(rule: Rule | None, *, cold: int | None = None) -> str:
     """What stays and, where that is said, when it moves to the colder class; not in a store that has none."""
     told = rule.told() if rule else kept_in_words(None, None)
-    if not cold or not storage.has_cold_classes():
+    if not cold or not storage.store().cold_classes:
         return told
     return f"{told}; colder after {cold} day{'' if cold == 1 else 's'}"
 

@@ -192,7 +192,7 @@ def plan(
         told = why(rules.of(version.kind, version.model.team_id), version.kind)
         items.append(Going(version, version.then, told, due))
     archived = going.filter(then=Then.ARCHIVE).count()
-    cold_class = storage.cold_class()
+    cold_class = storage.store().cold_class
     cold = cold_storage.due(rules, mine).count() if cold_class else 0
     return Plan(
         len(deleted),

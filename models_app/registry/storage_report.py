@@ -244,8 +244,8 @@ def health(*, by: Actor) -> Health:
         free=room[0] if room else None,
         total=room[1] if room else None,
         answers=answers,
-        cold_class=storage.cold_class(),
-        has_cold_classes=storage.has_cold_classes(),
+        cold_class=storage.store().cold_class,
+        has_cold_classes=bool(storage.store().cold_classes),
         cold=cold.count,
         cold_bytes=cold.bytes,
     )
@@ -253,7 +253,7 @@ def health(*, by: Actor) -> Health:
 
 def has_cold_classes() -> bool:
     """Whether the store could keep anything colder: a disk could not."""
-    return storage.has_cold_classes()
+    return bool(storage.store().cold_classes)
 
 
 def _all_blobs(tasks: dict[str, StorageTask]) -> tuple[int, int, datetime | None]:
@@ -265,7 +265,7 @@ def _all_blobs(tasks: dict[str, StorageTask]) -> tuple[int, int, datetime | None
 
 def _room() -> tuple[tuple[int, int] | None, bool]:
     try:
-        return storage.room_left(), True
+        return storage.store().room_left(), True
     except Unavailable:
         return None, False
 

@@ -128,7 +128,7 @@ NOUNS: dict[str, dict[str, str]] = {
     "Storage": {
         "storage.swept": "removed",
         "storage.cooled": "moved between classes of storage",
-        "storage.damaged": "found damaged and moved aside",
+        "storage.damaged": "found damaged",
         "storage.restored": "restored",
         "quota.set": "set the storage quota of",
         "quota.dropped": "removed the storage quota of",

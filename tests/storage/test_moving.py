@@ -44,7 +44,7 @@ def s3(servers, monkeypatch):
 
 def kept(address):
     """What is at a place, by digest."""
-    found = storage.made(artifact_storage(address)).walk("blobs/sha256/")
+    found = storage.stored(storage.made(artifact_storage(address), may_be_new=True))
     return {one.key.rpartition("/")[2]: one.size for one in found}
 
 
@@ -275,3 +275,44 @@ def test_killed_in_the_middle(s3, live_template, tmp_path):
         }
         assert verified == "All of them are what they were."
         assert not [path for path in Path(tmp_path, "artifacts/blobs").rglob("*") if path.is_file()]
+
+
+@pytest.mark.django_db
+def test_what_was_known_to_be_damaged_is_named_again_and_keeps_the_source(people, tmp_path):
+    old, new = f"file://{tmp_path / 'a'}", f"file://{tmp_path / 'b'}"
+    with using(old):
+        model = builders.model("risk/moving", by=people.bob)
+        version = builders.version(
+            model, by=people.bob, files={"good": b"good", "bad": b"bad", "gone": b"gone"}
+        )
+        digests = dict(version.manifest.entries.values_list("path", "blob"))
+        (tmp_path / "a" / storage.blob_name(digests["gone"])).unlink()
+        bad = tmp_path / "a" / storage.blob_name(digests["bad"])
+        bad.chmod(0o600)
+        bad.write_bytes(b"BAD")
+        assert len(integrity.verify_all().damaged) == 2
+        for options in ({"dry_run": True}, {}, {}):
+            told, status = migrate(to=new, **options)
+            assert (status, told["lost"], told["damaged"]) == (1, [digests["gone"]], [digests["bad"]])
+    with using(new, old), pytest.raises(CommandError, match="nothing was removed"):
+        migrate(to=new, remove_source=True)
+    with using(old):
+        put(b"bad")
+        put(b"gone")
+        assert len(integrity.verify_all().healed) == 2
+        assert migrate(to=new)[1] == 0
+
+
+@pytest.mark.django_db
+def test_what_others_left_among_the_blobs_is_passed_over(people, tmp_path):
+    old, new = f"file://{tmp_path / 'a'}", f"file://{tmp_path / 'b'}"
+    with using(old):
+        model = builders.model("risk/moving", by=people.bob)
+        builders.version(model, by=people.bob, files={name: name.encode() for name in "abc"})
+        assert migrate(to=new)[1] == 0
+        for place in ("", "zz/", "zz/zz/"):
+            (tmp_path / "b/blobs/sha256" / place).mkdir(exist_ok=True)
+            (tmp_path / "b/blobs/sha256" / place / "Thumbs.db").write_bytes(b"!")
+        assert migrate(to=new)[0]["blobs"] == 0
+    with using(new, old):
+        assert migrate(to=new, remove_source=True)[0]["removed"] == 3

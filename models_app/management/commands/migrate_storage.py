@@ -50,7 +50,7 @@ class Command(BaseCommand):
         if options["remove_source"] and _entry(to) != settings.STORAGES["artifacts"]:
             raise CommandError("--remove-source is for a target in use: set MODELRY_ARTIFACTS to it first.")
         try:
-            target, source = _store(to), _store(options["source"] or _other(to))
+            target, source = _store(to, may_be_new=True), _store(options["source"] or _other(to))
             done = moving.plan(target) if dry_run else _move(source, target, options)
         except Conflict as error:
             raise CommandError(f"{error.why} {error.next_step}") from error
@@ -68,9 +68,9 @@ def _entry(address: str) -> dict[str, Any]:
         raise CommandError(str(error)) from error
 
 
-def _store(address: str) -> Store:
+def _store(address: str, *, may_be_new: bool = False) -> Store:
     try:
-        return storage.made(_entry(address))
+        return storage.made(_entry(address), may_be_new=may_be_new)
     except ImproperlyConfigured as error:
         raise CommandError(f"{address}: {error} See docs/storage.md.") from error
 

@@ -6,6 +6,7 @@ are missing. The blob's row says what was found. Storing the same bytes again he
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import random
 import threading
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from django.utils import timezone
 from models_app.models import Blob, ManifestEntry, ModelVersion, StorageTask, TreeEntry
 from models_app.registry import audit
 from models_app.registry.access import Actor
-from models_app.registry.errors import Damaged, NotFound
+from models_app.registry.errors import Damaged, NotFound, Unavailable
 
 from . import blobs, storage
 
@@ -163,12 +165,13 @@ def _by_chance(count: int) -> Iterator[Blob]:
 
 
 def _check(blob: Blob, done: Checked, pace: Pace) -> None:
+    seen = storage.written_at(blob.pk)
     found = _found(blob.pk, blob.size, pace)
     done.blobs += 1
     done.bytes += blob.size
     if bool(found) == bool(blob.damaged_at):
         return
-    if found and _condemn(blob.pk, found):
+    if found and _condemn(blob.pk, found, seen):
         done.damaged.append(blob.pk)
         # Moved aside where it was read; where artifacts were before it may be whole.
         found = _found(blob.pk, blob.size, pace) if len(storage.places()) > 1 else found
@@ -183,9 +186,9 @@ def noticing(sha256: str, size: int) -> Iterator[None]:
     try:
         yield
     except Damaged:
-        there = storage.size_of(sha256)
+        seen, there = storage.written_at(sha256), storage.size_of(sha256)
         if there != size:
-            _condemn(sha256, "missing" if there is None else f"{there} bytes instead of {size}")
+            _condemn(sha256, "missing" if there is None else f"{there} bytes instead of {size}", seen)
         raise
 
 
@@ -205,17 +208,21 @@ def _found(sha256: str, size: int, pace: Pace) -> str:
     except Damaged:
         return "missing or shorter while it was read"
     except OSError as error:
-        return f"cannot be read: {error.strerror or type(error).__name__}"[:200]
+        if error.errno not in (errno.EIO, errno.EUCLEAN):
+            raise Unavailable(f"The folder of artifacts does not answer ({error.strerror}).") from error
+        return f"cannot be read: {error.strerror}"[:200]
     return "" if digest.hexdigest() == sha256 else "other bytes of the same size"
 
 
-def _condemn(sha256: str, found: str) -> bool:
-    """Move what is there aside and say so; not when the sweep has removed or marked it, or it came again meanwhile."""
+def _condemn(sha256: str, found: str, seen: datetime | None) -> bool:
+    """Move what is there aside and say so; not when the sweep has removed or marked it, it came again meanwhile (after
+    it was `seen`), or it is known to be gone.
+    """
     with transaction.atomic():
         row = Blob.objects.select_for_update(no_key=True).filter(pk=sha256).first()
-        if row is None or (row.condemned_at and storage.size_of(sha256) is None):
+        if row is None or storage.written_at(sha256) != seen:
             return False
-        if found == "missing" and storage.size_of(sha256) == row.size:
+        if seen is None and (row.condemned_at or row.damaged_at):
             return False
         storage.move_aside(sha256)
         row.damaged_at, row.damage = timezone.now(), found
@@ -268,8 +275,9 @@ def restore(path: Path) -> str:
         row = Blob.objects.filter(pk=stored.sha256).first()
         if row is None:
             raise NotFound(f"Nothing here has the bytes of {path.name} ({stored.sha256}).")
-        if row.damaged_at is None and _found(row.pk, row.size, Pace(None)):
-            _condemn(row.pk, "damaged")
+        seen = storage.written_at(row.pk)
+        if row.damaged_at is None and (found := _found(row.pk, row.size, Pace(None))):
+            _condemn(row.pk, found, seen)
         storage.place([writer])
         blobs.heal([row.pk])
     audit.record("storage.restored", by=Actor.system(), subject=stored.sha256)

@@ -106,7 +106,11 @@ class _Source(io.RawIOBase):
 
 
 def require_apart(source: Store, target: Store) -> None:
-    """Raises Conflict when both are one place, however it is written; Unavailable when the target takes nothing."""
+    """Raises Conflict when both are one place, however it is written; Unavailable when the target takes nothing.
+
+    The target may be new.
+    """
+    target.begin()
     key = f"{storage.INCOMING}/{uuid.uuid4().hex}"
     probe = b"Modelry looks where this is."
     target.bring(io.BytesIO(probe), key, StoredBytes(hashlib.sha256(probe).hexdigest(), len(probe)))
@@ -118,7 +122,7 @@ def require_apart(source: Store, target: Store) -> None:
 
 
 def _rows() -> Iterator[Blob]:
-    """All that should be somewhere, in the order of their digests."""
+    """All that should be somewhere whole, in the order of their digests."""
     last = ""
     while page := list(Blob.objects.filter(pk__gt=last, damaged_at=None).order_by("pk")[:AT_ONCE]):
         yield from page
@@ -130,7 +134,7 @@ def lacking(target: Store) -> Iterator[Blob]:
 
     Both come in the order of digests, so each is read once.
     """
-    kept = target.walk("blobs/sha256/")
+    kept = storage.stored(target)
     here = next(kept, None)
     for blob in _rows():
         name = storage.blob_name(blob.pk)
@@ -140,9 +144,18 @@ def lacking(target: Store) -> Iterator[Blob]:
             yield blob
 
 
+def _known_bad(target: Store) -> Moved:
+    """What was found damaged before and is not whole at the target either. Raises Unavailable."""
+    found = Moved()
+    for blob in Blob.objects.filter(damaged_at__isnull=False).order_by("pk").iterator(chunk_size=AT_ONCE):
+        if target.measure(storage.blob_name(blob.pk)) != blob.size:
+            (found.lost if blob.damage == "missing" else found.damaged).append(blob.pk)
+    return found
+
+
 def plan(target: Store) -> Moved:
     """What `move` would copy now."""
-    found = Moved()
+    found = _known_bad(target)
     for blob in lacking(target):
         found.blobs += 1
         found.bytes += blob.size
@@ -161,7 +174,7 @@ def move(
 
     `missing` is what the target lacks at the end, apart from what is lost or damaged at the source.
     """
-    done, pace = Moved(), Pace(rate)
+    done, pace = _known_bad(target), Pace(rate)
     with ThreadPoolExecutor(parallel) as pool:
         for _ in range(ROUNDS):
             before = done.blobs
@@ -238,7 +251,7 @@ def remove_source(source: Store, target: Store, done: Moved, *, told: Told = lam
     """
     if done.missing or done.lost or done.damaged:
         raise Conflict("The target lacks blobs: nothing was removed.", next_step="Move the rest first.")
-    kept = source.walk("blobs/sha256/")
+    kept = storage.stored(source)
     for there in kept:
         if target.measure(there.key) == there.size:
             source.remove(there.key)

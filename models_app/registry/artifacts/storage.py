@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import InvalidStorageError, storages
 from django.utils import timezone
 
+from models_app.models import Blob
 from models_app.registry.errors import Damaged, Invalid, TooLarge, Unavailable
 
 from . import wanted
@@ -68,17 +68,19 @@ def _ours(name: str) -> Store:
     return _as_store(found)
 
 
-def made(entry: dict[str, Any]) -> Store:
+def made(entry: dict[str, Any], *, may_be_new: bool = False) -> Store:
     """The store of such an entry of STORAGES. Raises ImproperlyConfigured."""
     try:
-        return _as_store(storages.create_storage(entry))
+        return _as_store(storages.create_storage(entry), may_be_new=may_be_new)
     except InvalidStorageError as error:
         raise ImproperlyConfigured(str(error)) from error
 
 
-def _as_store(found: Any) -> Store:
+def _as_store(found: Any, *, may_be_new: bool = False) -> Store:
     if not isinstance(found, Store):
         raise ImproperlyConfigured(f"{type(found).__name__} keeps no artifacts: see docs/storage.md.")
+    if not may_be_new:
+        found.expects_blobs = Blob.objects.exists
     return found
 
 
@@ -121,8 +123,13 @@ def takes_parts() -> bool:
 
 
 def incoming() -> Path:
-    """The folder where bytes wait that are not whole yet: where blobs are on a disk, in the same file system."""
-    return (store().folder or settings.HOME) / INCOMING
+    """The folder where bytes wait that are not whole yet: where blobs are on a disk, in the same file system.
+
+    Raises Unavailable when that is not there.
+    """
+    kept = store()
+    kept.require()
+    return (kept.folder or settings.HOME) / INCOMING
 
 
 def blob_name(sha256: str) -> str:
@@ -256,6 +263,12 @@ def _look(place: Store, sha256: str) -> Kept | None:
     return next(iter(place.walk(blob_name(sha256))), None)
 
 
+def written_at(sha256: str) -> datetime | None:
+    """When the bytes that are read were written, or wanted again; None when there are none. Raises Unavailable."""
+    kept = _look(_holding(sha256), sha256)
+    return None if kept is None else kept.written_at
+
+
 def stays(sha256: str, size: int) -> bool:
     """Whether so many bytes are where they are kept, and stay till something refers to them. Raises Unavailable."""
     if store().measure(blob_name(sha256)) != size:
@@ -271,16 +284,15 @@ def begin_writing(file: IO[bytes], start: int, length: int) -> None:
 
 
 def local_path(sha256: str) -> Path | None:
-    """The blob's file on this machine, or None when it is not on a disk here. Raises Damaged when it is missing."""
-    folder = _holding(sha256).folder
-    if folder is None:
+    """The blob's file on this machine, or None when it is not on a disk here. Raises Damaged when it is missing,
+    Unavailable.
+    """
+    place, name = _holding(sha256), blob_name(sha256)
+    if place.folder is None:
         return None
-    path = folder / blob_name(sha256)
-    if not path.is_file():
-        if not (folder / "blobs").is_dir():
-            raise Unavailable(f"{folder} holds no artifacts: is its drive there?")
+    if place.measure(name) is None:
         raise _missing(sha256)
-    return path
+    return place.folder / name
 
 
 def check_on_disk(sha256: str, size: int) -> None:
@@ -436,33 +448,12 @@ def forget_aside(sha256: str) -> None:
         place.remove(aside_name(sha256))
 
 
-def stored() -> Iterator[Kept]:
-    """All blobs in storage in the order of their keys, which end with the digest. Raises Unavailable."""
-    return store().walk("blobs/sha256/")
-
-
-def cold_class() -> str:
-    """The colder class that archived bytes move to; "" for none."""
-    return store().cold_class
-
-
-def has_cold_classes() -> bool:
-    """Whether the store could be told to use one; a disk has none."""
-    return bool(store().cold_classes)
-
-
-def room_left() -> tuple[int, int] | None:
-    """Bytes free and in all on the disk that is the store; None for any other, which has no end. Raises Unavailable."""
-    folder = store().folder
-    if folder is None:
-        return None
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    try:
-        usage = shutil.disk_usage(folder)
-    except OSError as error:
-        raise Unavailable(f"The folder of artifacts does not answer ({error.strerror}).") from error
-    return usage.free, usage.total
+def stored(place: Store | None = None) -> Iterator[Kept]:
+    """All blobs in storage, or there, in the order of their keys, which end with the digest. Raises Unavailable."""
+    for kept in (place or store()).walk("blobs/sha256/"):
+        sha256 = kept.key.rpartition("/")[2]
+        if len(sha256) == 64 and kept.key == blob_name(sha256):
+            yield kept
 
 
 def download_address(

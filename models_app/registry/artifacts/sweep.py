@@ -333,9 +333,8 @@ def _without_rows(limit: datetime) -> Iterator[list[tuple[str, int]]]:
     """Digest and size of bytes that came before the limit and have no row, a page at a time."""
     page: list[tuple[str, int]] = []
     for kept in storage.stored():
-        sha256 = kept.key.rpartition("/")[2]
-        if kept.written_at < limit and len(sha256) == 64 and kept.key == storage.blob_name(sha256):
-            page.append((sha256, kept.size))
+        if kept.written_at < limit:
+            page.append((kept.key.rpartition("/")[2], kept.size))
         if len(page) == AT_ONCE:
             yield _unknown(page)
             page = []

@@ -165,3 +165,30 @@ def test_a_drive_that_is_not_there_damages_nothing(version, api, artifacts):
     answer = api.bob.get(f"/api/v1/models/{version.model.name}/versions/1/files/a.bin")
     assert (answer.status_code, "drive" in answer.json()["detail"]) == (503, True)
     assert not Blob.objects.filter(damaged_at__isnull=False).exists()
+
+
+def test_bytes_that_came_back_while_the_old_were_read_stay(version, monkeypatch, tmp_path):
+    sha256, found = builders.sha256(CONTENT), integrity._found
+    spoil(sha256, b"what it wAs")
+    backup = tmp_path / "backup"
+    backup.write_bytes(CONTENT)
+
+    def slowly(*asked):
+        told = found(*asked)
+        monkeypatch.setattr(integrity, "_found", found)
+        assert integrity.restore(backup) == sha256
+        return told
+
+    monkeypatch.setattr(integrity, "_found", slowly)
+    assert integrity.verify_all().damaged == []
+    assert storage.read(sha256, limit=99) == CONTENT
+    assert not Blob.objects.exclude(damaged_at=None).exists()
+
+
+def test_who_reads_what_is_known_to_be_damaged_says_nothing_new(version, api):
+    sha256 = builders.sha256(CONTENT)
+    spoil(sha256, b"what it wAs")
+    assert integrity.verify_all().damaged == [sha256]
+    assert api.bob.get(f"/api/v1/models/{version.model.name}/versions/1/files/a.bin").status_code == 500
+    assert Blob.objects.get(pk=sha256).damage == "other bytes of the same size"
+    assert AuditEvent.objects.filter(verb="storage.damaged").count() == 1

@@ -107,6 +107,9 @@ class Store(ABC):
     # Which of these what is archived moves to; "" for none.
     cold_class: str = ""
 
+    # Whether something should be here, for a place where nothing is at all. A store does not know the database.
+    expects_blobs: Callable[[], bool] = staticmethod(lambda: False)
+
     @property
     def cold_place(self) -> str:
         """Which class of which store that is, so that a move to another store is seen; "" for none."""
@@ -121,6 +124,20 @@ class Store(ABC):
 
     def credentials_missing(self) -> str:
         """How it is given credentials where it has none; "" where it has some, needs none, or only asking tells."""
+        return ""
+
+    def begin(self) -> None:  # noqa: B027
+        """Make a place that is empty on purpose one that files can go to; only a folder has to be told."""
+
+    def require(self) -> None:  # noqa: B027
+        """Raises Unavailable where it is plain that what one is to write would go elsewhere."""
+
+    def room_left(self) -> tuple[int, int] | None:
+        """Bytes free and in all; None for a place without an end. Raises Unavailable."""
+        return None
+
+    def obstacle(self) -> str:
+        """Why nothing can be kept there, as far as that is plain without asking; "" for nothing."""
         return ""
 
     @abstractmethod
@@ -300,7 +317,7 @@ class Pieces:
         self._have, self._at = memoryview(b""), self._end
 
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -309,7 +326,7 @@ def room() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             raise
         raise OutOfSpace(
             f"There is no room for this file ({error.strerror}); nothing of it was kept.",

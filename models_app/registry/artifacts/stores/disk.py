@@ -1,4 +1,8 @@
-"""A folder on a disk or network drive: files get their names only when they are whole and, if asked, on the disk."""
+"""A folder on a disk or network drive: files get their names only when they are whole and, if asked, on the disk.
+
+A drive that is not mounted leaves an empty folder behind. So `blobs/` is made while no blob is known, or when one asks
+for it (`begin`); where blobs are known and it is not there nothing is missing and nothing taken: all raise Unavailable.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import shutil
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -15,8 +19,11 @@ from typing import Any, BinaryIO, cast
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 
-from .base import PIECE, Again, Kept, Readable, Store, StoredBytes, nobody_asks, room
+from models_app.registry.errors import Unavailable
 
+from .base import FULL, PIECE, Again, Kept, Readable, Store, StoredBytes, nobody_asks, room
+
+BLOBS = "blobs"
 SIDE_BY_SIDE = 8
 _pool = ThreadPoolExecutor(SIDE_BY_SIDE, "sync")
 
@@ -32,7 +39,58 @@ class DiskStore(FileSystemStorage, Store):
     def folder(self) -> Path:  # type: ignore[override]
         return self.root
 
+    def begin(self) -> None:
+        with room(), self._answering():
+            (self.root / BLOBS).mkdir(parents=True, exist_ok=True)
+
+    def require(self) -> None:
+        if not (self.root / BLOBS).is_dir():
+            self._require_unless_new()
+            self.begin()
+
+    def _require_unless_new(self) -> None:
+        if not (self.root / BLOBS).is_dir() and self.expects_blobs():
+            raise Unavailable(
+                f"{self.root} holds no artifacts: is its drive there?",
+                next_step=f"Tell an operator: mount it. If it is new, make the folder “{BLOBS}” in it.",
+            )
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """What is not found is not there, and whatever else goes wrong says nothing about it. Raises Unavailable."""
+        try:
+            yield
+        except FileNotFoundError:
+            self._require_unless_new()
+            raise
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            raise Unavailable(
+                f"The folder of artifacts does not answer ({error.strerror}).",
+                next_step="Try again in a minute; if it stays so, tell an operator.",
+            ) from error
+
+    def room_left(self) -> tuple[int, int] | None:
+        self._require_unless_new()
+        with self._answering():
+            if why := self.obstacle():
+                raise OSError(0, why)
+            usage = shutil.disk_usage(self._nearest())
+        return usage.free, usage.total
+
+    def obstacle(self) -> str:
+        nearest = self._nearest()
+        if not nearest.is_dir():
+            return f"{nearest} is no folder"
+        return "" if os.access(nearest, os.W_OK | os.X_OK) else f"{nearest} may not be written to"
+
+    def _nearest(self) -> Path:
+        """The folder, or what is there of the way to it."""
+        return next(path for path in (self.root, *self.root.parents) if path.exists())
+
     def keep(self, whole: Sequence[tuple[Path, str, StoredBytes]], *, again: Again = nobody_asks) -> None:
+        self.require()
         _sync([path for path, _, _ in whole])
         folders: set[Path] = set()
         for path, key, stored in whole:
@@ -42,6 +100,7 @@ class DiskStore(FileSystemStorage, Store):
 
     def bring(self, source: BinaryIO, key: str, stored: StoredBytes) -> None:
         path = self.root / "incoming" / f"{uuid.uuid4().hex}.part"
+        self.require()
         try:
             with room():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,26 +111,29 @@ class DiskStore(FileSystemStorage, Store):
             path.unlink(missing_ok=True)
 
     def measure(self, key: str) -> int | None:
-        try:
+        with suppress(FileNotFoundError), self._answering():
             return (self.root / key).stat().st_size
-        except FileNotFoundError:
-            return None
+        return None
 
     def read_from(self, key: str, *, start: int, length: int) -> Readable:
-        file = (self.root / key).open("rb", buffering=0)
+        with self._answering():
+            file = (self.root / key).open("rb", buffering=0)
         file.seek(start)
         return cast(Readable, file)
 
     def remove(self, key: str) -> None:
-        (self.root / key).unlink(missing_ok=True)
+        with suppress(FileNotFoundError), self._answering():
+            (self.root / key).unlink()
 
     def move(self, key: str, to: str) -> None:
         target = self.root / to
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._answering():
+            (self.root / key).stat()
+            target.parent.mkdir(parents=True, exist_ok=True)
             (self.root / key).replace(target)
 
     def walk(self, prefix: str) -> Iterator[Kept]:
+        self._require_unless_new()
         # Two levels of folders make each listing short.
         for folder, names, files in os.walk(self.root / prefix.rpartition("/")[0]):
             names.sort()
