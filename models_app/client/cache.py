@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from .transfer import LOCAL, Failure
+
 # A file that was written so shortly before may be written again without its time telling.
 TOO_YOUNG = 1_000_000_000
 
@@ -28,12 +30,26 @@ class Cache:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(folder / "known.sqlite3", timeout=30, check_same_thread=False)
-        with self._lock, self._db:
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS digest (path TEXT PRIMARY KEY, state TEXT, sha256 TEXT)"
-            )
-            self._db.execute("CREATE TABLE IF NOT EXISTS upload (key TEXT PRIMARY KEY, id TEXT)")
+        self._db = self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        """What is known. A file that is no database is forgotten: all of it can be found out again."""
+        path = self.folder / "known.sqlite3"
+        for _ in range(2):
+            database = sqlite3.connect(path, timeout=30, check_same_thread=False)
+            try:
+                with database:
+                    database.execute(
+                        "CREATE TABLE IF NOT EXISTS digest (path TEXT PRIMARY KEY, state TEXT, sha256 TEXT)"
+                    )
+                    database.execute("CREATE TABLE IF NOT EXISTS upload (key TEXT PRIMARY KEY, id TEXT)")
+                return database
+            except sqlite3.OperationalError as error:
+                raise Failure(f"{path} cannot be used: {error}.", LOCAL) from error
+            except sqlite3.DatabaseError:
+                database.close()
+                path.unlink()
+        raise Failure(f"{path} is no database.", LOCAL)
 
     def close(self) -> None:
         self._db.close()

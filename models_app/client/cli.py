@@ -33,10 +33,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    top.add_argument("--url", help="the registry; else MODELRY_URL, else what `login` kept")
-    top.add_argument(
-        "--token-file", type=Path, help="a file with the token; else MODELRY_TOKEN, MODELRY_TOKEN_FILE"
-    )
+    _where_and_who(top, default=None)
     commands = top.add_subparsers(dest="command", required=True)
     for name, told in (
         ("push", "send a folder as a new version"),
@@ -62,7 +59,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _where_and_who(command: argparse.ArgumentParser, *, default: Any) -> None:
+    """Before the command's name or after it; what is not said there keeps what was said before."""
+    command.add_argument(
+        "--url", default=default, help="the registry; else MODELRY_URL, else what `login` kept"
+    )
+    command.add_argument(
+        "--token-file",
+        type=Path,
+        default=default,
+        help="a file with the token; else MODELRY_TOKEN, MODELRY_TOKEN_FILE",
+    )
+
+
 def _common(command: argparse.ArgumentParser) -> None:
+    _where_and_who(command, default=argparse.SUPPRESS)
     command.add_argument("--json", action="store_true", help="answer as JSON on standard output")
     command.add_argument("--parallel", type=int, default=4, help="how much at once (4)")
     command.add_argument("--quiet", action="store_true", help="no progress")
@@ -115,7 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
     except Failure as failure:
         return _failed(failure, as_told=as_told)
     except OSError as error:
-        return _failed(Failure(str(error), LOCAL), as_told=as_told)
+        why = f"{error.filename}: {error.strerror}." if error.filename else str(error)
+        return _failed(Failure(why, LOCAL), as_told=as_told)
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from here.", file=sys.stderr, flush=True)
         os._exit(130)  # Threads in the middle of a part are not waited for.
@@ -144,7 +156,10 @@ def _config() -> Path:
 def _server(chosen: argparse.Namespace) -> Server:
     kept: dict[str, str] = {}
     if _config().is_file():
-        kept = json.loads(_config().read_text())
+        try:
+            kept = _read_json(_config())
+        except Failure as failure:
+            raise Failure(f"{failure} `modelry login URL` writes it anew.", USAGE) from failure
     url = chosen.url or os.environ.get("MODELRY_URL") or kept.get("url")
     if not url:
         raise Failure("Which registry? Set MODELRY_URL, or `modelry login URL`.", USAGE)
@@ -153,6 +168,8 @@ def _server(chosen: argparse.Namespace) -> Server:
         token = Path(file).read_text() if file else os.environ.get("MODELRY_TOKEN", "")
     except OSError as error:
         raise Failure(f"The token cannot be read from {file}: {error.strerror}.", USAGE) from error
+    except ValueError as error:
+        raise Failure(f"There is no token in {file}.", USAGE) from error
     if not token.strip() and kept.get("url") == url.rstrip("/"):
         token = kept.get("token", "")
     token = token.strip()
@@ -192,6 +209,8 @@ def _pairs(told: list[str], option: str) -> dict[str, str]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror}.", LOCAL) from error
     except ValueError as error:
         raise Failure(f"{path} is no JSON: {error}.", USAGE) from error
     if not isinstance(found, dict):
@@ -270,14 +289,15 @@ def _push(server: Server, cache: Cache, chosen: argparse.Namespace) -> int:
 def _pull(server: Server, cache: Cache, chosen: argparse.Namespace) -> int:
     progress = Progress(quiet=chosen.quiet)
     name, revision = split_name(chosen.version)
-    target = chosen.target or Path(name.rpartition("/")[2])
+    # Where that is: a pull into the working folder replaces it.
+    target = (chosen.target or Path(name.rpartition("/")[2])).absolute()
     pull = Pull(server, cache, progress, parallel=chosen.parallel)
     version = pull.run(name, revision, target, force=chosen.force, copy=chosen.copy)
     told = {
         "model": version["model"],
         "version": version["version"],
         "digest": version["digest"],
-        "folder": str(target.absolute()),
+        "folder": str(target),
         "fetched": pull.fetched,
     }
     progress.say(f"{told['model']}@{told['version']}: {size(pull.fetched)} fetched")

@@ -18,7 +18,7 @@ from .archive import members
 from .cache import Cache, hash_file
 from .fetching import SEGMENT, Fetching, Following
 from .push import in_parallel, side_by_side
-from .transfer import DAMAGED, LOCAL, USAGE, Failure, Progress, Server, write_all
+from .transfer import DAMAGED, LOCAL, REFUSED, USAGE, Failure, Progress, Server, write_all
 
 # So many small files come as one archive, if it holds little else.
 SMALL, MANY = 4 << 20, 20
@@ -83,10 +83,15 @@ class Pull:
     def run(self, name: str, revision: str, target: Path, *, force: bool, copy: bool) -> dict[str, Any]:
         self._check_target(target, force=force)
         version: dict[str, Any] = self.server.ask("GET", f"models/{quote(name)}/versions/{quote(revision)}")
+        if not version["digest"]:
+            raise Failure(
+                f"{version['model']}@{version['version']} has no files here; it names only its source: "
+                f"{version['source'] or 'none'}.",
+                REFUSED,
+            )
         base = f"models/{quote(version['model'])}/versions/{version['version']}/files"
         files = self.files(base)
-        if version["digest"]:
-            check_listing(files, version["digest"])
+        check_listing(files, version["digest"])
         self._fetch(base, {sha256: (path, size) for path, sha256, size in files})
         self._place(files, target, force=force, copy=copy)
         return version

@@ -66,7 +66,7 @@ class Local:
 def find_files(folder: Path, exclude: Sequence[str] = ()) -> list[Local]:
     """All files below a folder, or the one file. Symbolic links and what is no file are refused, never followed."""
     if folder.is_file() and not folder.is_symlink():
-        return [Local(folder.name, folder.absolute(), folder.stat())]
+        return [Local(_named(folder.name, folder), folder.absolute(), folder.stat())]
     if not folder.is_dir():
         raise Failure(f"{folder} is no folder.", LOCAL)
     found: list[Local] = []
@@ -78,7 +78,7 @@ def find_files(folder: Path, exclude: Sequence[str] = ()) -> list[Local]:
         except OSError as error:
             raise Failure(f"{at} cannot be read: {error.strerror}.", LOCAL) from error
         for entry in entries:
-            path = unicodedata.normalize("NFC", prefix + entry.name)
+            path = _named(prefix + entry.name, Path(entry.path))
             if any(fnmatch.fnmatch(path, one) or fnmatch.fnmatch(entry.name, one) for one in exclude):
                 continue
             info = entry.stat(follow_symlinks=False)
@@ -92,6 +92,17 @@ def find_files(folder: Path, exclude: Sequence[str] = ()) -> list[Local]:
     if not found:
         raise Failure(f"{folder} has no files.", LOCAL)
     return sorted(found, key=lambda file: file.path)
+
+
+def _named(path: str, full: Path) -> str:
+    """What the registry calls it. Raises Failure for bytes that are no text."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise Failure(
+            f"{str(full)!a} has a name that is not UTF-8. Rename it, or --exclude it.", LOCAL
+        ) from error
+    return unicodedata.normalize("NFC", path)
 
 
 @contextmanager
@@ -151,6 +162,10 @@ class Said:
     present: bool
 
 
+# An upload's id, and its files as the registry lists them.
+Begun = tuple[str, list[dict[str, Any]]]
+
+
 class Push:
     """One push: `run` gives the version as the registry answers it."""
 
@@ -173,7 +188,22 @@ class Push:
                 one["sha256"] = digests[file.full]
         found = [[file.path, str(file.full), state(file.stat)] for file in files]
         key = hashlib.sha256(json.dumps([self.server.url, model, found]).encode()).hexdigest()
-        upload, rows = self._resumed(key) or self._begun(key, model, metadata, declared)
+        # Who was interrupted after all was said gets what that came to.
+        sealing = hashlib.sha256(json.dumps([key, metadata], sort_keys=True).encode()).hexdigest()
+        resumed = self._resumed(key, sealing)
+        if resumed is not None:
+            try:
+                return self._finished(key, sealing, resumed, files, metadata)
+            except Failure:
+                if not self._is_over(resumed[0]):
+                    raise
+                self.progress.say("that upload ended meanwhile; beginning anew")
+        return self._finished(key, sealing, self._begun(key, model, metadata, declared), files, metadata)
+
+    def _finished(
+        self, key: str, sealing: str, begun: Begun, files: list[Local], metadata: dict[str, Any]
+    ) -> dict[str, Any]:
+        upload, rows = begun
         path = f"uploads/{upload}"
         try:
             self._send(path, {file.path: file for file in files}, rows)
@@ -183,18 +213,22 @@ class Push:
             raise
         for file in files:
             file.check()
+        self.cache.keep_upload(sealing, upload)
         version: dict[str, Any] = self.server.ask("POST", f"{path}/seal", {"metadata": metadata}, key=upload)
         self.cache.keep_upload(key, None)
+        self.cache.keep_upload(sealing, None)
         return version
 
-    def _resumed(self, key: str) -> tuple[str, list[dict[str, Any]]] | None:
-        """The upload of the same files that was interrupted, and what it still lacks."""
+    def _resumed(self, key: str, sealing: str) -> Begun | None:
+        """The upload of the same files that was interrupted, and what it still lacks: nothing, if it only was not
+        heard that it is a version.
+        """
         uid = self.cache.upload(key)
         if uid is None:
             return None
         try:
             if self.server.ask("GET", f"uploads/{uid}")["sealed"]:
-                return None
+                return (uid, []) if self.cache.upload(sealing) == uid else None
             rows = list(self.server.pages(f"uploads/{uid}/files"))
         except Failure as failure:
             if failure.problem.get("status") != 404:
@@ -203,9 +237,14 @@ class Push:
         self.progress.say(f"going on with the interrupted upload {uid}")
         return uid, rows
 
-    def _begun(
-        self, key: str, model: str, metadata: dict[str, Any], declared: list[dict[str, Any]]
-    ) -> tuple[str, list[dict[str, Any]]]:
+    def _is_over(self, uid: str) -> bool:
+        """Whether somebody else sealed the upload, or gave it up."""
+        try:
+            return bool(self.server.ask("GET", f"uploads/{uid}")["sealed"])
+        except Failure as failure:
+            return failure.problem.get("status") == 404
+
+    def _begun(self, key: str, model: str, metadata: dict[str, Any], declared: list[dict[str, Any]]) -> Begun:
         first = {"model": model, "metadata": metadata, "files": declared[:DECLARED_AT_ONCE]}
         made = self.server.ask("POST", "uploads", first, key=uuid.uuid4().hex)
         rows, hash_first = list(made["files"]), set(made["hash_first"])

@@ -58,7 +58,7 @@ class Section:
         self.path, self.start, self.length = path, start, length
 
     def send(self, connection: http.client.HTTPConnection) -> None:
-        with self.path.open("rb", buffering=0) as file:
+        with reading(self.path) as file:
             if isinstance(connection.sock, ssl.SSLSocket) or not self.length:
                 file.seek(self.start)
                 left = self.length
@@ -69,6 +69,14 @@ class Section:
                 left = self.length - connection.sock.sendfile(file, self.start, self.length)
         if left:
             raise Failure(f"{self.path} became shorter while it was sent.", LOCAL)
+
+
+def reading(path: Path) -> IO[bytes]:
+    """The file, to read. Raises Failure: what is wrong here is not wrong with the line."""
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror}.", LOCAL) from error
 
 
 class Many:
@@ -92,7 +100,8 @@ class Many:
         for name, path, size in self.files:
             waiting += self._head(name)
             if size <= LITTLE:
-                content = path.read_bytes()
+                with reading(path) as file:
+                    content = file.read()
                 if len(content) != size:
                     raise Failure(f"{path} changed while it was sent.", LOCAL)
                 waiting += content
@@ -108,8 +117,12 @@ class Server:
     """A registry: its address, and the token that is sent to it."""
 
     def __init__(self, url: str, token: str, *, tries: int = TRIES, patience: float = PATIENCE) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_one = False
+        if not is_one:
             raise Failure(f"“{url}” is no address like https://registry.example.com.", USAGE)
         self.url, self._token, self._tries, self._patience = url.rstrip("/"), token, tries, patience
         self._local = threading.local()
@@ -164,9 +177,18 @@ class Server:
         with self._response(method, url, body, headers, token=token) as response:
             content = response.read()
             if response.status >= 300:
-                raise _refusal(response, content)
+                raise self._refused(response, content)
             self._local.pause = _retry_after(response)
             return content
+
+    def _refused(self, response: http.client.HTTPResponse, content: bytes) -> Exception:
+        if response.status == 401 and not self._token:
+            return Failure(
+                "No token: set MODELRY_TOKEN, or `modelry login URL`. Tokens are made at "
+                f"{self.url}/account/tokens/.",
+                REFUSED,
+            )
+        return _refusal(response, content)
 
     @property
     def pause(self) -> float:
@@ -202,7 +224,7 @@ class Server:
                         left -= count
                         told(count)
                     if left:
-                        raise _Again("the connection was lost")
+                        raise _Again("The connection was lost.")
                     return
             raise Failure("The registry redirects in circles.", NETWORK)
 
@@ -239,6 +261,8 @@ class Server:
             if turn + 1 < self._tries:
                 pause = min(0.25 * 2**turn, LONGEST_PAUSE) * random.uniform(0.7, 1.3)
                 time.sleep(max(getattr(said, "pause", 0.0), pause))
+        if isinstance(said, _Again):
+            raise Failure(f"{self.url}: {said}", NETWORK) from said
         raise Failure(f"{self.url} cannot be reached: {said or type(said).__name__}.", NETWORK) from said
 
     @contextmanager
