@@ -164,7 +164,7 @@ class RequestFilter(filters.FilterSet):
     team = fields.Exactly("model__team__slug", "Slug of the model's team.")
     state = filters.ChoiceFilter(choices=RequestState.choices)
     requested_by = fields.Exactly("requested_by__username", "Username.")
-    is_emergency = filters.BooleanFilter()
+    is_emergency = fields.Flag()
 
 
 class RequestList(Listing):

@@ -53,7 +53,7 @@ class AuditFilter(filters.FilterSet):
     model = fields.Exactly("model_ref", "Name of a model, present or former.")
     verb = fields.Exactly("verb", "What was done, such as version.moved.")
     door = fields.Exactly("door", "web, api, mlflow, admin, shell or task.")
-    refused = filters.BooleanFilter(label="Refused only, or without those.")
+    refused = fields.Flag(label="Refused only, or without those.")
     after = fields.since("at")
     before = fields.before("at")
     request_id = fields.Exactly("request_id", "The X-Request-Id of a call.")

@@ -188,7 +188,7 @@ class DeploymentFilter(filters.FilterSet):
     environment = fields.Exactly("environment__name")
     state = filters.MultipleChoiceFilter(choices=DeploymentState.choices)
     kind = filters.ChoiceFilter(choices=DeploymentKind.choices)
-    in_trouble = filters.BooleanFilter(
+    in_trouble = fields.Flag(
         method="in_or_out_of_trouble",
         label="Whether it failed last, is held back, or is live though its environment follows something else.",
     )

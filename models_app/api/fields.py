@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
@@ -51,6 +52,24 @@ class Names(serializers.ListField):
 @extend_schema_field(OpenApiTypes.DATETIME)
 class MomentFilter(filters.IsoDateTimeFilter):
     field_class = MomentField
+
+
+class _FlagField(forms.Field):
+    def to_python(self, value: Any) -> bool | None:
+        words = {"": None, "true": True, "1": True, "false": False, "0": False}
+        try:
+            return words[str(value or "").lower()]
+        except KeyError:
+            raise forms.ValidationError("Must be true or false.") from None
+
+
+class Flag(filters.BooleanFilter):
+    """`true` or `false`; any other word is refused, where Django's own would not filter at all."""
+
+    field_class = _FlagField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, widget=forms.TextInput)
 
 
 def since(field: str) -> MomentFilter:

@@ -73,7 +73,7 @@ class HoldFilter(filters.FilterSet):
     model = fields.Exactly("model__name")
     version = filters.NumberFilter("version__number", label="Number of the version that it names.")
     team = fields.Exactly("model__team__slug", "Slug.")
-    in_force = filters.BooleanFilter("lifted_at", lookup_expr="isnull", label="true for those not lifted.")
+    in_force = fields.Flag("lifted_at", lookup_expr="isnull", label="true for those not lifted.")
 
 
 class HoldList(Listing):

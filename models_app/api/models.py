@@ -129,7 +129,7 @@ class ModelFilter(filters.FilterSet):
     visibility = filters.ChoiceFilter(choices=Visibility.choices)
     risk_level = filters.ChoiceFilter(choices=[choice for choice in Risk.choices if choice[0]])
     tag = fields.TagFilter("tags", label="key or key=value; repeat it to narrow.")
-    in_production = filters.BooleanFilter("newest_production", lookup_expr="isnull", exclude=True)
+    in_production = fields.Flag("newest_production", lookup_expr="isnull", exclude=True)
     created_after = fields.since("created_at")
     created_before = fields.before("created_at")
     updated_after = fields.since("updated_at")

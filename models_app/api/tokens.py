@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from models_app.models import ApiToken, Scope
 from models_app.registry import people
 
+from . import fields
 from .base import Door, Listing, refuse_repeating
 from .parsing import Strict, Text
 from .schema import READ, operation
@@ -63,7 +64,7 @@ def new_token(door: Door, row: Any, secret: str) -> Response:
 
 
 class TokenFilter(filters.FilterSet):
-    is_revoked = filters.BooleanFilter("revoked_at", lookup_expr="isnull", exclude=True)
+    is_revoked = fields.Flag("revoked_at", lookup_expr="isnull", exclude=True)
 
 
 class TokenList(Listing):

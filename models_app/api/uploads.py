@@ -17,12 +17,13 @@ from rest_framework.response import Response
 
 from models_app.http import bodies, limits, signing
 from models_app.models import UploadFile, UploadSession
-from models_app.registry.artifacts import reuse, upload_sessions
+from models_app.registry.artifacts import reuse, upload_sealing, upload_sessions
 from models_app.registry.artifacts.arrivals import Arrival, Way
 from models_app.registry.artifacts.blobs import StoredFile
 from models_app.registry.artifacts.upload_sessions import ADDRESSES, AT_ONCE, KEPT, SMALL, Wanted
 from models_app.registry.errors import Invalid
 
+from . import fields
 from .base import Door, Listing, address
 from .parsing import Strict, Text
 from .registering import Registration, check_early, read_registration
@@ -262,16 +263,16 @@ class UploadList(Door):
 class UploadDetail(Door):
     @operation("Read an upload", tag=TAG, name="uploads_read", answers=UploadSerializer, path="upload")
     def get(self, request: Any, uid: str) -> Response:
-        return Response(self.show(UploadSerializer, upload_sessions.find(uid, by=self.actor)))
+        return Response(self.show(UploadSerializer, upload_sessions.find(uid, by=self.actor, to_send=False)))
 
     @operation("Give an upload up", tag=TAG, name="uploads_delete", status=204, path="upload")
     def delete(self, request: Any, uid: str) -> Response:
-        upload_sessions.abort(upload_sessions.find(uid, by=self.actor))
+        upload_sealing.abort(upload_sessions.find(uid, by=self.actor, to_send=False))
         return Response(status=204)
 
 
 class UploadFileFilter(filters.FilterSet):
-    present = filters.BooleanFilter("blob", lookup_expr="isnull", exclude=True, label="Whether it is here.")
+    present = fields.Flag("blob", lookup_expr="isnull", exclude=True, label="Whether it is here.")
 
 
 class UploadFiles(Listing):
@@ -281,7 +282,7 @@ class UploadFiles(Listing):
     orderings = {"path": (("path", "asc"),)}
 
     def rows(self) -> QuerySet[UploadFile]:
-        return upload_sessions.find(self.kwargs["uid"], by=self.actor).files.all()
+        return upload_sessions.find(self.kwargs["uid"], by=self.actor, to_send=False).files.all()
 
     @operation(
         "List an upload's files",
@@ -425,12 +426,20 @@ class UploadBundle(Door):
     )
     def post(self, request: Any, uid: str) -> Response:
         session = upload_sessions.find(uid, by=self.actor)
+
+        def before_storing(sent: bodies.Form) -> None:
+            if sent.fields:
+                raise Invalid(min(sent.fields)[:100], "There is no such part.")
+            upload_sessions.check_sent(session, sent.files)
+
         form = bodies.receive_form(
-            request._request, file_fields=("file",), limit=min(SMALL, limits.file_bytes())
+            request._request,
+            file_fields=("file",),
+            before_storing=before_storing,
+            limit=min(SMALL, limits.file_bytes()),
         )
-        if form.fields:
-            raise Invalid(min(form.fields)[:100], "There is no such part.")
-        return Response({"arrived": upload_sessions.take(session, form.files)})
+        upload_sessions.claim(session.pk, form.files)
+        return Response({"arrived": len(form.files)})
 
 
 class UploadComplete(Door):
@@ -472,7 +481,7 @@ class UploadSeal(Door):
             raise Invalid("metadata", "Must be a JSON object without files.")
 
         def work() -> Any:
-            version = upload_sessions.seal(
+            version = upload_sealing.seal(
                 session,
                 create_model=registration.create_model,
                 model_fields=registration.model_fields,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 
 MAX_PATH = 1000
 MAX_PART_BYTES = 255
@@ -18,8 +19,7 @@ def check_path(path: str) -> str:
     """Give a relative POSIX path back if it is safe on every file system; raises ValueError saying why not.
 
     Safe means: at most 1 000 characters, 255 bytes a part, Unicode normal form C, no way out of the folder, no
-    characters
-    that hide or that Windows cannot store.
+    characters that hide or that Windows cannot store.
     """
     if not path:
         raise ValueError("A file needs a path.")
@@ -59,25 +59,27 @@ def check_paths(paths: Sequence[str]) -> None:
     Raises ValueError for a path that is there twice, for files or folders that differ in case only, and for a file that
     is a folder too.
     """
-    files: dict[str, str] = {}
-    folders: dict[str, str] = {}
     for path in paths:
         check_path(path)
-        twin = files.get(path.casefold())
-        if twin == path:
-            raise ValueError(f"The path is there twice: {shown(path)}")
-        if twin is not None:
-            raise ValueError(f"Two paths differ in case only: {shown(twin)} and {shown(path)}")
-        files[path.casefold()] = path
-        folder = path.rpartition("/")[0]
-        while folder:
-            twin = folders.setdefault(folder.casefold(), folder)
-            if twin != folder:
-                raise ValueError(f"Two folders differ in case only: {shown(twin)} and {shown(folder)}")
-            folder = folder.rpartition("/")[0]
-    for folded, path in files.items():
-        if folded in folders:
-            raise ValueError(f"{shown(path)} is a file and a folder.")
+    # As if folder by folder, since no path has a character before NUL. Whatever does not fit together has neighbours
+    # then that do not, and nothing is kept of each folder of each path.
+    ordered = sorted(paths, key=lambda path: path.casefold().replace("/", "\0"))
+    for one, other in pairwise(ordered):
+        _check_neighbours(one, other)
+
+
+def _check_neighbours(one: str, other: str) -> None:
+    if one == other:
+        raise ValueError(f"The path is there twice: {shown(one)}")
+    parts, others = one.split("/"), other.split("/")
+    for at, (part, twin) in enumerate(zip(parts, others, strict=False), start=1):
+        if part.casefold() != twin.casefold():
+            return
+        if part != twin and (at < min(len(parts), len(others)) or len(parts) == len(others)):
+            what = "paths" if at == len(parts) else "folders"
+            first, second = "/".join(parts[:at]), "/".join(others[:at])
+            raise ValueError(f"Two {what} differ in case only: {shown(first)} and {shown(second)}")
+    raise ValueError(f"{shown(one)} is a file and a folder.")
 
 
 def refusals(paths: Sequence[str], *, most: int = 20) -> list[str]:

@@ -132,16 +132,19 @@ def receive_form(
     *,
     file_fields: Collection[str] = FILE_FIELDS,
     before_files: Callable[[Form], None] | None = None,
+    before_storing: Callable[[Form], None] | None = None,
     limit: int | None = None,
 ) -> Form:
     """Read a multipart form: parts named in `file_fields` are stored as files, every other part is text.
 
     A file's path is its `filename` as sent, folders and all; a path that breaks the rules is refused before its bytes
     are read. `before_files` sees the text fields so far just before the first file is taken (at the end if there is
-    none) and may raise. Raises Invalid("body") for a broken form, Invalid(field) for a broken part, TooLarge past the
-    limits; nothing is stored then.
+    none) and may raise; so may `before_storing`, which sees all of it. Raises Invalid("body") for a broken form,
+    Invalid(field) for a broken part, TooLarge past the limits; nothing is stored then.
     """
-    reader = _FormReader(file_fields=file_fields, before_files=before_files, limit=limit)
+    reader = _FormReader(
+        file_fields=file_fields, before_files=before_files, before_storing=before_storing, limit=limit
+    )
     most = limits.files_per_version()
     boundary = _boundary(request)
     closing, tail = f"\r\n--{boundary}--".encode(), b""
@@ -198,11 +201,17 @@ class _FormReader:
     """Sorts the parser's events into text fields and stored files."""
 
     def __init__(
-        self, *, file_fields: Collection[str], before_files: Callable[[Form], None] | None, limit: int | None
+        self,
+        *,
+        file_fields: Collection[str],
+        before_files: Callable[[Form], None] | None,
+        before_storing: Callable[[Form], None] | None,
+        limit: int | None,
     ) -> None:
         self.form = Form()
         self._file_fields = frozenset(file_fields)
         self._before_files = before_files
+        self._before_storing = before_storing
         self._limit = limit
         self._name = ""
         self._path: str | None = None
@@ -219,6 +228,8 @@ class _FormReader:
         try:
             if kind is None:
                 self._ask_before_files()
+                if self._before_storing is not None:
+                    self._before_storing(self.form)
                 place(self._ended)
         finally:
             for writer in self._ended if self._writer is None else [*self._ended, self._writer]:

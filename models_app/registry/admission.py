@@ -39,3 +39,13 @@ def check_registration(
     clean_version_metadata(data, at_registration=True)
     quotas.check(team.pk, size)
     return team
+
+
+def check_right(name: str, team: Team | None, *, by: Actor) -> None:
+    """Raises Forbidden for who may not, or no longer, register under that name, or in the team that a new model of it
+    would be of.
+    """
+    try:
+        get_model(name, by=by, right=Right.REGISTER)
+    except NotFound:
+        require(by, Right.REGISTER, team)

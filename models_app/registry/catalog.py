@@ -34,10 +34,10 @@ from . import (
     reviews,
     version_facts,
 )
-from .access import Actor, Right, get_model, models_for, require, require_on, team_of_new
+from .access import Actor, Right, get_model, require, require_on, team_of_new
 from .artifacts import manifests
 from .artifacts.blobs import StoredFile
-from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid
+from .errors import AlreadyExists, Conflict, FieldProblem, Forbidden, Invalid, NotFound
 from .lifecycle import clean_reason, lock, lock_version
 from .metadata import brief
 from .names import check_model_name, split_name
@@ -254,18 +254,20 @@ def register(
     """
     stored = list(files)
     with transaction.atomic():
-        model = models_for(by).filter(name=name).first()
-        if model is None and create_model:
+        try:
+            model = get_model(name, by=by)
+        except NotFound:
+            if not create_model:
+                raise
             try:
                 with transaction.atomic():
                     model = register_model(name, by=by, **dict(model_fields or {}))
             except AlreadyExists:
                 # Somebody was faster; what matters is that it is there and we may see it.
-                model = models_for(by).filter(name=name).first()
-                if model is None:
+                try:
+                    model = get_model(name, by=by)
+                except NotFound:
                     raise Forbidden(f"“{name}” is taken by a model that you may not see.") from None
-        if model is None:
-            model = get_model(name, by=by)
         return register_version(model, files=stored, metadata=metadata, by=by)
 
 

@@ -22,6 +22,7 @@ from models_app.models import (
     Check,
     CheckState,
     EvaluationReport,
+    ManifestEntry,
     ModelVersion,
     Policy,
     RegisteredModel,
@@ -78,6 +79,14 @@ _PRODUCTION = PreparedInstances(
 )
 _FLAGS = Prepared(lambda version: RiskFlag.objects.filter(version=version).values_list("name"), int)
 _REPORTS = Prepared(lambda version: EvaluationReport.objects.filter(version=version).values_list("url"), int)
+_DAMAGED = Prepared(
+    lambda manifest: (
+        ManifestEntry.objects.filter(manifest=manifest, blob__damaged_at__isnull=False)
+        .order_by("path")
+        .values_list("path")[:3]
+    ),
+    int,
+)
 _TAGS = Prepared(lambda version: VersionTag.objects.filter(version=version).values_list("key", "value"), int)
 
 
@@ -128,6 +137,11 @@ def applied(model: RegisteredModel, *, to: str) -> list[Applied]:
 def _now() -> datetime:
     """The one clock by which times in stages and freezes are judged: the server's."""
     return timezone.now()
+
+
+def _damaged(paths: list[str]) -> Requirement:
+    told = f"Damaged in storage: {', '.join(paths)}. Whoever has them sends the same files again."
+    return Requirement("damaged", "Files as they were registered", "", False, told, "site")
 
 
 @dataclass
@@ -238,6 +252,8 @@ class Case:
         found: dict[str, Requirement] = {}
         if self.policies and self.version.manifest_id is None:
             found["content"] = self._content()
+        elif self.policies and (paths := [path for (path,) in _DAMAGED(self.version.manifest_id)]):
+            found["damaged"] = _damaged(paths)
         for one in self.policies:
             for demand in self._demands(one):
                 former = found.get(demand.key)

@@ -21,7 +21,7 @@ from models_app.registry import (
     sessions,
     webhooks,
 )
-from models_app.registry.artifacts import storage, upload_sessions, uploads
+from models_app.registry.artifacts import storage, upload_sealing, uploads
 from models_app.registry.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def tidy() -> dict[str, int]:
     removed = {
         "uploads": storage.sweep_incoming(ABANDONED),
         "uploads in parts": _if_storage_answers(uploads.sweep_abandoned),
-        "upload sessions": _if_storage_answers(upload_sessions.sweep),
+        "upload sessions": _if_storage_answers(upload_sealing.sweep),
         "logged models": logged_models.fail_abandoned(),
         "answers": idempotency.forget_old(),
         "deliveries": deliveries.forget_old(),

@@ -25,7 +25,7 @@ from models_app.http.middleware import STRICT, policy
 from models_app.models import ModelVersion, RegisteredModel
 from models_app.registry import admission, catalog, quotas
 from models_app.registry.access import Right, get_model
-from models_app.registry.artifacts import storage, upload_sessions
+from models_app.registry.artifacts import storage, upload_sealing, upload_sessions
 from models_app.registry.errors import (
     Conflict,
     FieldProblem,
@@ -130,7 +130,7 @@ def _answer_script(request: PageRequest, name: str) -> HttpResponse:
                 model.name, create_model=False, fields={}, data=metadata, by=request.actor
             )
             return JsonResponse({"checked": True})
-        version = upload_sessions.seal(
+        version = upload_sealing.seal(
             upload_sessions.find(uid, by=request.actor),
             create_model=False,
             model_fields={},

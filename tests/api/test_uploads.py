@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from models_app.models import Blob, ModelVersion, UploadFile, UploadSession, Visibility
-from models_app.registry.artifacts import arrivals, storage, upload_sessions
+from models_app.registry.artifacts import arrivals, storage, upload_sealing
 from tests import builders
 from tests.api.asking import V1, form, items, refused
 from tests.house.query_counts import counted
@@ -300,10 +300,10 @@ def test_forgotten_uploads_are_swept(api, in_parts):
     (told,) = targets(api.bob, upload, large)
     part(told["parts"][0], large)
     assert list(storage.incoming().glob("*.parts"))
-    assert upload_sessions.sweep() == 0
+    assert upload_sealing.sweep() == 0
     UploadSession.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     refused(part(told["parts"][1], large), 404)
-    assert upload_sessions.sweep() == 1
+    assert upload_sealing.sweep() == 1
     assert not list(storage.incoming().glob("*.parts"))
     refused(call(api.bob, upload, "seal"), 404)
 

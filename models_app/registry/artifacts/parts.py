@@ -27,6 +27,8 @@ from . import following, storage
 from .stores.base import Part, StoredBytes, room
 
 PATIENCE = 600.0
+# Web processes may run as users of one group.
+MODE = 0o660
 _SUFFIX = ".parts"
 _TAG = re.compile(r"([0-9a-f]{1,12})-[0-9a-f]{16}")
 _PIECE = 1 << 20
@@ -45,7 +47,7 @@ def open_for(upload: str) -> None:
     folder = _folder(upload)
     folder.mkdir(parents=True)
     for name in ("data", "lock"):
-        (folder / name).touch(0o600)
+        (folder / name).touch(MODE)
 
 
 def receive(
@@ -78,7 +80,7 @@ def receive(
             # Never cut: what was sent twice has the same bytes, and the tag says how many count.
             flags = os.O_WRONLY | (os.O_CREAT if alone else 0)
             with open(
-                os.open(folder / ("last" if alone else "data"), flags, 0o600), "wb", buffering=0
+                os.open(folder / ("last" if alone else "data"), flags, MODE), "wb", buffering=0
             ) as file:
                 file.seek(start)
                 _write(file, chunks, length)
@@ -148,8 +150,9 @@ def join(upload: str, tags: Mapping[int, str], *, limit: int, sha256: str = "") 
                 forget(upload)
                 raise other_bytes(stored, sha256)
             note = folder / "note"
-            note.write_text(stored.as_note())
-            note.rename(done)
+            with room():
+                note.write_text(stored.as_note())
+                note.rename(done)
         if data.exists():
             storage.adopt(data, stored)
         for path in folder.iterdir():

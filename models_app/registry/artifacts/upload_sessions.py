@@ -19,12 +19,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.utils import timezone
 
 from models_app.formats.paths import check_paths
-from models_app.models import ModelVersion, UploadFile, UploadSession
-from models_app.registry import admission, catalog, quotas
+from models_app.models import UploadFile, UploadSession
+from models_app.registry import admission, quotas
 from models_app.registry.access import Actor, Right, require_login, require_scope
 from models_app.registry.errors import Conflict, FieldProblem, Invalid, Mismatch, NotFound, TooLarge
 from models_app.registry.prepared import Prepared, PreparedInstances
@@ -95,20 +95,26 @@ def begin(
 
 _OF_UID = PreparedInstances(
     lambda uid, maker: (
-        UploadSession.objects.order_by().select_related("version__model").filter(uid=uid, created_by=maker)
+        UploadSession.objects.order_by()
+        .select_related("version__model", "team")
+        .filter(uid=uid, created_by=maker)
     ),
     str,
     int,
 )
 
 
-def find(uid: str, *, by: Actor) -> UploadSession:
-    """The session of that id, if it is the actor's own. Raises NotFound."""
+def find(uid: str, *, by: Actor, to_send: bool = True) -> UploadSession:
+    """The session of that id, if it is the actor's own. Raises NotFound; `to_send` Forbidden, too, for who may not
+    register there any more.
+    """
     require_login(by)
     require_scope(by, Right.REGISTER)
     found = _OF_UID.one(uid, by.user.pk) if by.user is not None else None
     if found is None:
         raise NotFound("There is no such upload of yours.", next_step="Start it again.")
+    if to_send:
+        admission.check_right(found.model_name, found.team, by=by)
     return found
 
 
@@ -341,10 +347,10 @@ def claim(session: int, files: Sequence[StoredFile]) -> None:
     lacking.update(blob=F("sha256"), verifying_at=None)
 
 
-def take(session: UploadSession, files: Sequence[StoredFile]) -> int:
-    """Small files that came together, each named by the digest that was declared; returns how many.
+def check_sent(session: UploadSession, files: Sequence[StoredFile]) -> None:
+    """Whether small files that came together, each named by its digest, are as declared: `claim` them then.
 
-    Raises Mismatch for other bytes than declared (then none counts), Invalid for what was not declared.
+    Raises Mismatch for other bytes than declared, Invalid("files") for what was not declared, TooLarge.
     """
     if len(files) > AT_ONCE:
         raise TooLarge(f"Send at most {AT_ONCE} files at once.", limit=AT_ONCE)
@@ -358,8 +364,6 @@ def take(session: UploadSession, files: Sequence[StoredFile]) -> int:
     ]
     if wrong:
         raise Mismatch.many(wrong[:100])
-    claim(session.pk, files)
-    return len(files)
 
 
 def complete(session: UploadSession, digests: Iterable[str]) -> Completed:
@@ -417,6 +421,7 @@ def _gather(session: UploadSession, file: UploadFile) -> bool:
 def begin_anew(file: UploadFile, *, refusal: str = "") -> None:
     """All of the file is to be sent again, for that reason."""
     fresh = {
+        "blob": None,
         "arrival": "",
         "way": "",
         "at_store": "",
@@ -427,72 +432,3 @@ def begin_anew(file: UploadFile, *, refusal: str = "") -> None:
     UploadFile.objects.filter(pk=file.pk, arrival=file.arrival).update(**fresh, refusal=refusal[:500])
     for name, value in (fresh | {"refusal": refusal[:500]}).items():
         setattr(file, name, value)
-
-
-# --- The end --------------------------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def seal(
-    session: UploadSession,
-    *,
-    create_model: bool,
-    model_fields: Mapping[str, Any],
-    metadata: Mapping[str, Any],
-    by: Actor,
-) -> ModelVersion:
-    """Register the version; asked again it gives the same one.
-
-    Raises Conflict while files are missing or when that version was deleted, else as catalog.register.
-    """
-    locked = UploadSession.objects.select_for_update().filter(pk=session.pk).first()
-    if locked is None or (locked.sealed_at is None and locked.expires_at <= timezone.now()):
-        raise NotFound("This upload has ended.", next_step="Start it again.")
-    if locked.sealed_at is not None:
-        if locked.version_id is None:
-            raise Conflict("The version of this upload was deleted.", next_step="Start another.")
-        return ModelVersion.objects.select_related("model__team", "manifest").get(pk=locked.version_id)
-    files = list(locked.files.order_by("pk"))
-    if waiting := sum(file.blob_id is None and file.verifying_at is not None for file in files):
-        raise Conflict(
-            f"{waiting} of {len(files)} files are still being verified.",
-            next_step="Complete them again till none of them is, then seal.",
-        )
-    if lacking := [file.path for file in files if file.blob_id is None]:
-        raise Conflict(
-            f"{len(lacking)} of {len(files)} files have not arrived: {', '.join(lacking[:5])}.",
-            next_step="Send them, then seal again.",
-        )
-    version = catalog.register(
-        locked.model_name,
-        create_model=create_model,
-        model_fields=model_fields,
-        files=[StoredFile(file.path, file.sha256, file.size) for file in files],
-        metadata=metadata,
-        by=by,
-    )
-    locked.version, locked.sealed_at = version, timezone.now()
-    locked.save(update_fields=["version", "sealed_at"])
-    return version
-
-
-def abort(session: UploadSession) -> None:
-    """Forget a session and what arrived; a sealed one is only forgotten. Raises Unavailable."""
-    under_way = list(_under_ways(session)) if session.sealed_at is None else []
-    UploadFile.objects.filter(session=session).delete()
-    UploadSession.objects.filter(pk=session.pk).delete()
-    for file in under_way:
-        arrivals.abandon(arrival_of(file))
-
-
-def _under_ways(session: UploadSession) -> QuerySet[UploadFile]:
-    return session.files.filter(blob=None).exclude(arrival="")
-
-
-def sweep() -> int:
-    """Forget what nobody came back to; returns how many. Raises Unavailable."""
-    removed = 0
-    for session in UploadSession.objects.filter(expires_at__lte=timezone.now()).iterator(chunk_size=100):
-        abort(session)
-        removed += 1
-    return removed

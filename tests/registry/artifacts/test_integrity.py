@@ -10,9 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from models_app.models import AuditEvent, Blob, StorageTask
-from models_app.registry import catalog, runs
+from models_app.registry import catalog, promotions, requirements, runs
 from models_app.registry.artifacts import integrity, reuse, storage, trees
-from models_app.registry.errors import Damaged, Invalid
+from models_app.registry.errors import Damaged, Invalid, PolicyUnmet
 from tests import builders
 from tests.api.asking import form
 
@@ -192,3 +192,17 @@ def test_who_reads_what_is_known_to_be_damaged_says_nothing_new(version, api):
     assert api.bob.get(f"/api/v1/models/{version.model.name}/versions/1/files/a.bin").status_code == 500
     assert Blob.objects.get(pk=sha256).damage == "other bytes of the same size"
     assert AuditEvent.objects.filter(verb="storage.damaged").count() == 1
+
+
+def test_what_is_damaged_is_not_promoted(version, people):
+    def missing():
+        case = requirements.Case.of(version, to="production")
+        return [one.detail for one in case.requirements() if one.key == "damaged"]
+
+    assert missing() == []
+    storage.delete(builders.sha256(CONTENT))
+    integrity.verify_all()
+    assert missing() == ["Damaged in storage: a.bin. Whoever has them sends the same files again."]
+    with pytest.raises(PolicyUnmet) as refused:
+        promotions.move(version, to="production", by=people.root, reason="x")
+    assert "damaged" in {one.key for one in refused.value.missing}

@@ -173,7 +173,8 @@ def _move_into_place(path: Path, target: Path, *, there: bool) -> list[Path]:
     """Give the file its name, if it is not there already; returns the folders that changed by it."""
     changed = [target.parent]
     if there:
-        with suppress(FileNotFoundError):
+        # Another user's of our group has to be replaced.
+        with suppress(FileNotFoundError, PermissionError):
             os.utime(target)  # wanted again: the sweep spares young files
             path.unlink()
             return changed
