@@ -7,6 +7,7 @@ from django.core.checks import Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from models_app.registry.artifacts.storage import store
+from registry_site.artifacts import how_to_use
 
 
 @register(Tags.security, deploy=True)
@@ -31,8 +32,7 @@ def artifacts_have_a_place(app_configs: Any, **kwargs: Any) -> list[Error | Warn
     try:
         missing, obstacle = store().credentials_missing(), store().obstacle()
     except ImproperlyConfigured as error:
-        extra = next((name for name in ("azure", "google") if f".{name}." in _backend()), "")
-        hint = f"Install modelry[{extra}]." if extra else "See docs/storage.md."
+        hint = how_to_use(_backend())
         return [Error(f"Artifact storage cannot be used: {error}", hint=hint, id="modelry.E002")]
     if obstacle:
         hint = "Set MODELRY_ARTIFACTS to a folder that Modelry may write to."

@@ -143,7 +143,9 @@ STORAGES = {
     },
 }
 if ARTIFACTS_FALLBACK:
-    STORAGES["artifacts_fallback"] = artifact_storage(ARTIFACTS_FALLBACK, secrets=ARTIFACTS_SECRETS)
+    STORAGES["artifacts_fallback"] = artifact_storage(
+        ARTIFACTS_FALLBACK, secrets=ARTIFACTS_SECRETS, said_in="MODELRY_ARTIFACTS_FALLBACK"
+    )
 # Whether clients send to an object store and read from it themselves, at signed addresses, and from which size on.
 DIRECT_TRANSFER = env.bool("MODELRY_DIRECT_TRANSFER", default=True)
 DIRECT_MIN_BYTES = env.int("MODELRY_DIRECT_MIN_BYTES", default=8 << 20)

@@ -82,7 +82,8 @@ def _refusal(error: errors.RegistryError, request: Any) -> Response:
         headers = {"WWW-Authenticate": CHALLENGE}
         members["next_step"] = error.next_step or LOG_IN
     if number := getattr(error, "request", None):
-        members["promotion_request"] = request.build_absolute_uri(reverse("api:request", args=[number]))
+        for name, view in (("promotion_request", "api:request"), ("promotion_page", "web:promotion")):
+            members[name] = request.build_absolute_uri(reverse(view, args=[number]))
     return _answer(request, status, headers, **members)
 
 

@@ -138,8 +138,8 @@ def _failed(failure: Failure, *, as_told: bool) -> int:
     problem = failure.problem
     for one in problem.get("missing", []):
         print(f"  missing: {one.get('label')} {one.get('detail', '')}".rstrip(), file=sys.stderr)
-    if problem.get("promotion_request"):
-        print(f"  request: {problem['promotion_request']}", file=sys.stderr)
+    if page := problem.get("promotion_page") or problem.get("promotion_request"):
+        print(f"  request: {page}", file=sys.stderr)
     if as_told:
         print(as_json({"error": str(failure), "exit_code": failure.code, "problem": problem}))
     return failure.code
@@ -254,6 +254,9 @@ def _metadata(chosen: argparse.Namespace) -> dict[str, Any]:
 def _push(server: Server, cache: Cache, chosen: argparse.Namespace) -> int:
     progress = Progress(quiet=chosen.quiet)
     metadata = _metadata(chosen)
+    if not chosen.stage and (chosen.wait or chosen.reason):
+        raise Failure("--wait and --reason are about a --stage: say which.", USAGE)
+    server.require_token()
     files = find_files(chosen.folder, chosen.exclude)
     push = Push(server, cache, progress, parallel=chosen.parallel)
     version = push.run(files, model=chosen.model, metadata=metadata)
@@ -267,7 +270,9 @@ def _push(server: Server, cache: Cache, chosen: argparse.Namespace) -> int:
         "bytes": version["total_size"],
         "sent": push.sent,
     }
-    progress.say(f"{told['model']}@{told['version']}: {len(files)} files, {size(push.sent)} sent")
+    progress.say(
+        f"{told['model']}@{told['version']}: {len(files)} file{'' if len(files) == 1 else 's'}, {size(push.sent)} sent"
+    )
     failure = None
     if chosen.stage:
         try:

@@ -246,7 +246,14 @@ class Push:
 
     def _begun(self, key: str, model: str, metadata: dict[str, Any], declared: list[dict[str, Any]]) -> Begun:
         first = {"model": model, "metadata": metadata, "files": declared[:DECLARED_AT_ONCE]}
-        made = self.server.ask("POST", "uploads", first, key=uuid.uuid4().hex)
+        try:
+            made = self.server.ask("POST", "uploads", first, key=uuid.uuid4().hex)
+        except Failure as failure:
+            if failure.problem.get("status") == 404 and not metadata.get("create_model"):
+                raise Failure(
+                    f"{failure} --create makes a new one.", failure.code, problem=failure.problem
+                ) from None
+            raise
         rows, hash_first = list(made["files"]), set(made["hash_first"])
         for start in range(DECLARED_AT_ONCE, len(declared), DECLARED_AT_ONCE):
             more = {"files": declared[start : start + DECLARED_AT_ONCE]}
@@ -444,14 +451,15 @@ def promote(
         address = failure.problem.get("promotion_request")
         if not address or not patience:
             raise
-        progress.say(f"waiting for the decision on {address}")
+        page = failure.problem.get("promotion_page") or address
+        progress.say(f"waiting for the decision on {page}")
     number, end = str(address).rstrip("/").rpartition("/")[2], time.monotonic() + patience
     while True:
         state_now = server.ask("GET", f"requests/{number}")["state"]
         if state_now == "promoted":
             return {"stage": stage, "state": "moved", "request": address}
         if state_now not in ("open", "changes_requested"):
-            raise Failure(f"The request {address} was {state_now}.", REFUSED)
+            raise Failure(f"The request {page} was {state_now}.", REFUSED)
         if time.monotonic() > end:
-            raise Failure(f"Nobody decided on {address} in time.", UNMET)
+            raise Failure(f"Nobody decided on {page} in time.", UNMET)
         time.sleep(LOOK_EVERY)

@@ -177,18 +177,20 @@ class Server:
         with self._response(method, url, body, headers, token=token) as response:
             content = response.read()
             if response.status >= 300:
-                raise self._refused(response, content)
+                if response.status == 401:
+                    self.require_token()
+                raise _refusal(response, content)
             self._local.pause = _retry_after(response)
             return content
 
-    def _refused(self, response: http.client.HTTPResponse, content: bytes) -> Exception:
-        if response.status == 401 and not self._token:
-            return Failure(
+    def require_token(self) -> None:
+        """Raises Failure where there is none to send."""
+        if not self._token:
+            raise Failure(
                 "No token: set MODELRY_TOKEN, or `modelry login URL`. Tokens are made at "
                 f"{self.url}/account/tokens/.",
                 REFUSED,
             )
-        return _refusal(response, content)
 
     @property
     def pause(self) -> float:

@@ -62,7 +62,7 @@ def _move(
         request = open_request(current, to=to)
         found = judge(current, to=to, request=request, asked=False)
         hard = [demand for demand in found.missing if not demand.waits_for]
-        _require_role(current, to=to, by=by, can_ask=not hard)
+        _require_role(current, to=to, by=by, lacks=bool(hard))
         if hard:
             raise requirements.unmet(current, to=to, missing=hard, by=by)
         if awaited := [*found.missing, *reviews.changes_awaited(found)]:
@@ -81,15 +81,18 @@ def _move(
         return transition
 
 
-def _require_role(version: ModelVersion, *, to: str, by: Actor, can_ask: bool) -> None:
-    """Raises Forbidden; AskedInstead where the person lacks the role to promote but may ask, and it makes sense."""
+def _require_role(version: ModelVersion, *, to: str, by: Actor, lacks: bool) -> None:
+    """Raises Forbidden; AskedInstead where the person lacks the role to promote but may ask. Where the version `lacks`
+    what has to be there first, who may ask is told that instead.
+    """
     try:
         lifecycle.require_move(version, to=to, by=by)
     except Forbidden as error:
-        asks = to == Stage.PRODUCTION and can_ask and reviews.may_ask(version, by)
-        if asks and not has_role(by, Right.PROMOTE, version.model.team_id):
+        asks = to == Stage.PRODUCTION and reviews.may_ask(version, by)
+        if not asks or has_role(by, Right.PROMOTE, version.model.team_id):
+            raise
+        if not lacks:
             raise AskedInstead(error.why) from None
-        raise
 
 
 def _approval_needed(version: ModelVersion, *, to: str, awaited: list[Requirement]) -> ApprovalNeeded:

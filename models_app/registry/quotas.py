@@ -75,7 +75,7 @@ class Standing:
             return f"{said}, more than the {sizes.in_words(self.soft or 0)} that it was given."
         said = f"{said} of {sizes.in_words(self.hard)}"
         if self.is_full:
-            return f"{said}: nothing more is registered."
+            return f"{said}: nothing more is registered till versions are deleted or a site admin gives more."
         return f"{said}; past that nothing is registered."
 
 

@@ -250,9 +250,10 @@ class Case:
     def requirements(self) -> list[Requirement]:
         """Every demand but approvals, met or not; what two policies demand alike is told once."""
         found: dict[str, Requirement] = {}
-        if self.policies and self.version.manifest_id is None:
+        manifest = self.version.manifest_id
+        if self.policies and manifest is None:
             found["content"] = self._content()
-        elif self.policies and (paths := [path for (path,) in _DAMAGED(self.version.manifest_id)]):
+        if self.policies and manifest and (paths := [path for (path,) in _DAMAGED(manifest)]):
             found["damaged"] = _damaged(paths)
         for one in self.policies:
             for demand in self._demands(one):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -28,6 +29,11 @@ def snippets(request: HttpRequest, model: RegisteredModel, revision: str) -> lis
     version = f"{here}/api/v1/models/{quote(model.name)}/versions/{quote(revision)}"
     return [
         Snippet("MLflow", mlflow_lines(here, model, revision)),
+        Snippet(
+            "modelry",
+            f"curl -fsSO {here}/client.py\nexport MODELRY_URL={here}\n"
+            f"python3 client.py pull {shlex.quote(f'{model.name}@{revision}')}",
+        ),
         Snippet(
             "curl",
             f'curl -H "Authorization: Bearer $MODELRY_TOKEN" -O -J \\\n  "{version}/archive.zip"',

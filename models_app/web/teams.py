@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from models_app.models import Team, User
-from models_app.registry import people, service_accounts
+from models_app.registry import people, quotas, service_accounts
 from models_app.registry.access import Right, may, models_for, require_reading
 from models_app.registry.errors import Conflict, Invalid, NotFound
 from models_app.registry.metadata import find_person
@@ -44,6 +44,7 @@ def show_team(
     context = {
         "team": team,
         "manages": manages,
+        "standing": quotas.standing_of(team.pk) if request.actor.is_known else None,
         # A public site shows its models, not its people.
         "memberships": members if request.actor.is_known else (),
         "models": models_for(request.actor).without_prompts().filter(team=team).order_by("-updated_at")[:20],

@@ -13,8 +13,12 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_site.settings")
 
 import django  # noqa: E402
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 
-django.setup()
+try:
+    django.setup()
+except ImproperlyConfigured as error:
+    sys.exit(str(error))
 
 from django.conf import settings  # noqa: E402
 from django.core.checks import WARNING, run_checks  # noqa: E402
@@ -103,6 +107,10 @@ if not settings.DEBUG:
     collect_static()
 print(
     json.dumps(
-        {"logins": [dict(login) for login in LOGINS] if demo else [], "token": token() if demo else ""}
+        {
+            "logins": [dict(login) for login in LOGINS] if demo else [],
+            "token": token() if demo else "",
+            "anybody": User.objects.exists(),
+        }
     )
 )

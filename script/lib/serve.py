@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -205,9 +206,16 @@ def welcome(address: str, told: dict[str, object]) -> None:
         for login in logins:
             lines.append(f"    {login['username']:<{max(wide, 20)}} {login['password']:<20} {login['role']}")
         lines.append("")
+    if not told.get("anybody"):
+        lines += ["  Nobody can log in yet. Make the first person:"]
+        lines += ["    ./script/manage create_user NAME --site-admin", ""]
     if token := told.get("token"):
+        lines += ["  From a script:"]
+        if Path(os.environ["MODELRY_HOME"]) != ROOT / "var":
+            lines.append(
+                f"    export MODELRY_HOME={shlex.quote(os.environ['MODELRY_HOME'])}     # for ./script/manage"
+            )
         lines += [
-            "  From a script:",
             f"    export MODELRY_URL={address}",
             f"    export MODELRY_TOKEN={token}",
             '    curl -H "Authorization: Bearer $MODELRY_TOKEN" "$MODELRY_URL/api/v1/stages/production"',

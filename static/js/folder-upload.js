@@ -198,7 +198,9 @@
       for (const button of this.form.querySelectorAll("button:not([type=button])")) button.disabled = true;
       this.looking = setInterval(() => this.look(), LOOK_EVERY);
       this.tell(`Sending ${count(this.files.size)}, ${size(this.session.total)}`);
-      if (!this.contains(document.activeElement) || document.activeElement === document.body) this.pauser.focus();
+      // The button that began it is far below, and cannot be pressed now: what moves is here.
+      this.pauser.focus();
+      this.scrollIntoView({ block: "nearest" });
     }
 
     get token() {

@@ -299,7 +299,7 @@ def test_ci_fills_in_what_it_knows(live, modelry, tmp_path, system):
     run = subprocess.run(
         ["bash", "-e", "-c", script_of(system)],
         cwd=tmp_path,
-        env={**modelry.environment("bob"), **CI[system], **given},
+        env={**modelry.environment("bob"), **CI[system], **given, "MODELRY_URL": f"{live.url}/"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -321,3 +321,34 @@ def test_ci_fills_in_what_it_knows(live, modelry, tmp_path, system):
     assert version["metrics"][0]["value"] == 0.93
     assert "s3cret" not in json.dumps(version)
     assert version["description"] == ("two words" if system == "github" else "")
+
+
+def test_the_github_action_registers_nothing_of_its_own_and_tells_what_went_wrong(live, modelry, tmp_path):
+    work = folder(tmp_path / "work")
+
+    def run(arguments: str) -> tuple[int, str, str]:
+        output = tmp_path / "output"
+        output.write_text("")
+        given = {
+            "MODEL": "risk/all-of-it",
+            "FOLDER": ".",
+            "ARGUMENTS": arguments,
+            "GITHUB_OUTPUT": str(output),
+        }
+        done = subprocess.run(
+            ["bash", "-e", "-c", script_of("github")],
+            cwd=work,
+            env={**modelry.environment("bob"), **given},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.returncode, output.read_text(), done.stderr
+
+    code, told, error = run("--bogus")
+    assert (code, told) == (2, "")
+    assert error.rstrip().endswith("unrecognized arguments: --bogus")
+    assert run("")[0] == 0
+    modelry("pull", "risk/all-of-it", tmp_path / "out")
+    assert content(tmp_path / "out") == content(work)
+    assert set(content(work)) == {"config.json", "deep/empty"}

@@ -39,7 +39,7 @@ def test_each_scheme_has_its_storage():
     "address, words",
     [
         ("ftp://x/y", "none of file, s3, azure and gs"),
-        ("/mnt/artifacts", "none of file"),
+        ("/mnt/artifacts", "said as file:///mnt/artifacts"),
         ("file://mnt/artifacts", "three/slashes"),
         ("s3://key:secret@bucket", "credentials"),
         ("s3:///prefix", "name of a bucket"),

@@ -4,7 +4,7 @@ import pytest
 
 from models_app.models import AuditEvent, Blob, StorageDay, StorageQuota, User
 from models_app.registry import quotas, storage_count
-from models_app.registry.artifacts import storage
+from models_app.registry.artifacts.stores.disk import DiskStore
 from tests import builders
 from tests.web.reading import page
 
@@ -14,7 +14,7 @@ HERE = "/teams/risk/storage/"
 @pytest.fixture(autouse=True)
 def _there_is_room(monkeypatch):
     """Whoever runs this may be short of it, which is not well."""
-    monkeypatch.setattr(storage, "room_left", lambda: (1 << 40, 2 << 40))
+    monkeypatch.setattr(DiskStore, "room_left", lambda store: (1 << 40, 2 << 40))
 
 
 @pytest.mark.sqlite_is_enough

@@ -23,9 +23,12 @@ class Command(BaseCommand):
         problems = 0
         for path in files:
             try:
-                self.stdout.write(f"{path}: restored {integrity.restore(path)}")
+                sha256, was_damaged = integrity.restore(path)
+                what = "restored" if was_damaged else "was whole:"
+                self.stdout.write(f"{path}: {what} {sha256}")
             except (RegistryError, OSError) as error:
                 problems += 1
-                self.stderr.write(f"{path}: {error}")
+                why = error.strerror if isinstance(error, OSError) else error
+                self.stderr.write(f"{path}: {why}")
         if problems:
             raise CommandError(f"{problems} of {len(files)} files were not restored.")

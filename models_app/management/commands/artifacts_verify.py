@@ -80,5 +80,9 @@ def _words(done: Checked, hits: list[Hit]) -> str:
     for hit in hits:
         lines.append(f"DAMAGED {hit.sha256} ({bytes_(hit.size)}): {hit.damage}")
         lines += [f"  {name}" for name in hit.named_by] or ["  Nothing refers to it."]
-    lines.append(f"{len(hits)} damaged." if hits else "All of them are what they were.")
+    lines.append(
+        f"{len(hits)} damaged: artifacts_restore FILE puts one back."
+        if hits
+        else "All of them are what they were."
+    )
     return "\n".join(lines)

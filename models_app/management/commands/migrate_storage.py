@@ -16,7 +16,7 @@ from models_app.registry.artifacts.moving import Moved
 from models_app.registry.artifacts.stores.base import Store
 from models_app.registry.errors import Conflict, Unavailable
 from models_app.templatetags.modelry import bytes_
-from registry_site.artifacts import artifact_storage
+from registry_site.artifacts import artifact_storage, how_to_use
 
 
 class Command(BaseCommand):
@@ -63,7 +63,7 @@ class Command(BaseCommand):
 
 def _entry(address: str) -> dict[str, Any]:
     try:
-        return artifact_storage(address, secrets=settings.ARTIFACTS_SECRETS)
+        return artifact_storage(address, secrets=settings.ARTIFACTS_SECRETS, said_in="--to or --from")
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
 
@@ -72,7 +72,7 @@ def _store(address: str, *, may_be_new: bool = False) -> Store:
     try:
         return storage.made(_entry(address), may_be_new=may_be_new)
     except ImproperlyConfigured as error:
-        raise CommandError(f"{address}: {error} See docs/storage.md.") from error
+        raise CommandError(f"{address}: {error} {how_to_use(_entry(address)['BACKEND'])}") from error
 
 
 def _other(to: str) -> str:
@@ -101,7 +101,8 @@ def _move(source: Store, target: Store, options: dict[str, Any]) -> Moved:
 
 
 def _words(done: Moved, *, dry_run: bool) -> str:
-    lines = [f"{'To copy' if dry_run else 'Copied'}: {done.blobs} blobs, {bytes_(done.bytes)}."]
+    what, blobs = "To copy" if dry_run else "Copied", "blob" if done.blobs == 1 else "blobs"
+    lines = [f"{what}: {done.blobs} {blobs}, {bytes_(done.bytes)}."]
     lines += [f"DAMAGED at the source, not copied: {sha256}" for sha256 in done.damaged]
     lines += [f"LOST, not at the source: {sha256}" for sha256 in done.lost]
     if done.damaged or done.lost:

@@ -265,8 +265,10 @@ def damaged_files(version: ModelVersion) -> list[str]:
     return list(rows.values_list("path", flat=True)[:20])
 
 
-def restore(path: Path) -> str:
-    """Put the bytes of a file back where they belong, if some blob has their digest; returns it. Raises NotFound."""
+def restore(path: Path) -> tuple[str, bool]:
+    """Put the bytes of a file back where they belong, if some blob has their digest: that, and whether it was
+    damaged. Raises NotFound.
+    """
     with storage.BlobWriter() as writer:
         with path.open("rb") as file:
             for piece in iter(lambda: file.read(_PIECE), b""):
@@ -278,7 +280,8 @@ def restore(path: Path) -> str:
         seen = storage.written_at(row.pk)
         if row.damaged_at is None and (found := _found(row.pk, row.size, Pace(None))):
             _condemn(row.pk, found, seen)
+            row.refresh_from_db()
         storage.place([writer])
         blobs.heal([row.pk])
     audit.record("storage.restored", by=Actor.system(), subject=stored.sha256)
-    return stored.sha256
+    return stored.sha256, row.damaged_at is not None

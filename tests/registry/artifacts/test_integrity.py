@@ -176,7 +176,7 @@ def test_bytes_that_came_back_while_the_old_were_read_stay(version, monkeypatch,
     def slowly(*asked):
         told = found(*asked)
         monkeypatch.setattr(integrity, "_found", found)
-        assert integrity.restore(backup) == sha256
+        assert integrity.restore(backup) == (sha256, True)
         return told
 
     monkeypatch.setattr(integrity, "_found", slowly)
