@@ -49,13 +49,13 @@ class Rule:
 
 
 def kept_in_words(last: int | None, days: int | None) -> str:
-    """What stays: `the last 10, and all of the last 90 days`."""
+    """What stays: `the last 10 of a model, also all of the last 90 days`."""
     parts = []
     if last is not None:
         parts.append(f"the last {last} of a model" if last > 1 else "the last one of a model")
     if days is not None:
         parts.append(f"all of the last {days} days" if days > 1 else "all of the last day")
-    return ", and ".join(parts) or "all, for ever"
+    return ", also ".join(parts) or "all, for ever"
 
 
 def in_words(rule: Rule | None, *, cold: int | None = None) -> str:
