@@ -236,7 +236,8 @@ def require(actor: Actor, right: Right, team: Team | None) -> None:
             next_step=f"Make a token with the scope {need} under Account → Tokens.",
         )
     if team is None:
-        raise Forbidden(f"Only a site admin may {right} here.", next_step="Ask a site admin.")
+        what = "see" if right is Right.READ else "do"
+        raise Forbidden(f"Only a site admin may {what} that.", next_step="Ask a site admin.")
     roles = [Role(role).label.lower() for role, rights in RIGHTS.items() if right in rights]
     raise Forbidden(
         f"You may not {right} in team {team.slug}: that takes the role {', '.join(roles[:-1])} or {roles[-1]}."

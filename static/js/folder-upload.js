@@ -131,9 +131,16 @@
 
     add(pairs) {
       if (this.session) return;
-      const all = [...this.files, ...pairs.map(([path, file]) => [path.normalize("NFC"), file])];
-      this.files = new Map(all.sort(([one], [other]) => (one < other ? -1 : 1)));
+      const more = pairs.map(([path, file]) => [path.normalize("NFC"), file]);
+      const replaced = more.filter(([path]) => this.files.has(path)).length;
+      const hidden = more.filter(([path]) => /(^|\/)\./.test(path)).length;
+      this.files = new Map([...this.files, ...more].sort(([one], [other]) => (one < other ? -1 : 1)));
       this.render();
+      const told = [this.status.textContent];
+      if (!more.length) told.push("There was no file in that");
+      if (replaced) told.push(`${count(replaced)} took the place of one with the same path`);
+      if (hidden) told.push(`${count(hidden, "hidden file")} among them (like .git): a version cannot be changed later`);
+      this.tell(told.join(". "));
     }
 
     render() {
@@ -232,7 +239,7 @@
       this.pauser.textContent = on ? "Resume" : "Pause";
       this.samples = [];
       this.look();
-      this.tell(on ? "Paused. What arrived is kept for a day." : "Going on");
+      this.tell(on ? "Paused. What arrived whole is kept for a day; parts under way are sent again." : "Going on");
     }
 
     async giveUp() {

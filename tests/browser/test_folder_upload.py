@@ -84,14 +84,19 @@ def test_paused_retried_reloaded_and_continued(new_page, axe, shared_live, model
     page.add_init_script(FAULTS)
     page.goto(f"/models/{NAME}/upload/")
     page.set_input_files("input[webkitdirectory]", str(folder))
+    page.set_input_files("input[webkitdirectory]", str(folder))
+    told = page.locator("folder-upload [role=status]")
+    expect(told).to_contain_text("5 files took the place of one with the same path")
     page.click("text=Register version")
+    # The button is below all fields; what moves is in sight.
+    expect(page.locator(".upload-running")).to_be_in_viewport()
     large = page.locator("li", has_text="large.bin")
     expect(page.locator("li[data-state=here]")).to_have_count(4)
     expect(large).to_contain_text("sending 99%")
     page.click("text=Pause")
     expect(page.locator(".upload-figures")).to_contain_text("paused")
     expect(page.locator("folder-upload [role=status]")).to_have_text(
-        "Paused. What arrived is kept for a day."
+        "Paused. What arrived whole is kept for a day; parts under way are sent again."
     )
     axe(page)
     page.click("text=Resume")
