@@ -207,7 +207,7 @@
       this.tell(`Sending ${count(this.files.size)}, ${size(this.session.total)}`);
       // The button that began it is far below, and cannot be pressed now: what moves is here.
       this.pauser.focus();
-      this.scrollIntoView({ block: "nearest" });
+      this.running.scrollIntoView({ block: "center" });
     }
 
     get token() {
