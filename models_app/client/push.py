@@ -194,8 +194,8 @@ class Push:
         if resumed is not None:
             try:
                 return self._finished(key, sealing, resumed, files, metadata)
-            except Failure:
-                if not self._is_over(resumed[0]):
+            except Failure as failure:
+                if failure.code != REFUSED or not self._is_over(resumed[0]):
                     raise
                 self.progress.say("that upload ended meanwhile; beginning anew")
         return self._finished(key, sealing, self._begun(key, model, metadata, declared), files, metadata)
