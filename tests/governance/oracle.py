@@ -152,14 +152,15 @@ class Oracle:
     def _decision(record: AuditEvent, following: list[AuditEvent]) -> AuditEvent | None:
         """The request that the move was decided in: told by the same call, behind the moves it brought about."""
         for one in following:
+            if (one.actor_name, one.request_id) != (record.actor_name, record.request_id):
+                continue  # Who comments on a request waits for nobody.
             if one.verb == "version.moved" and one.after["stage"] == "archived":
                 continue
             if one.verb == "promotion.withdrawn":
                 # An emergency overtakes what was asked for.
                 continue
-            same = (one.actor_name, one.request_id) == (record.actor_name, record.request_id)
             told = one.verb in ("promotion.promoted", "promotion.emergency")
-            return one if told and same and one.subject == record.subject else None
+            return one if told and one.subject == record.subject else None
         return None
 
     def _let_in(self, record: AuditEvent, decision: AuditEvent | None) -> None:
